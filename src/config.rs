@@ -1,0 +1,346 @@
+//! The validated configuration: types in which a bad state does not exist.
+//!
+//! `file` is the shape of the TOML file, all text and optional; `check` turns it into these types
+//! and names key, value and expectation of whatever is wrong. Nothing but those two knows TOML.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+/// Everything a node is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// Certificates of the HTTPS listeners; the first one answers unknown names.
+    pub certificates: Vec<Certificate>,
+    /// Process-wide behaviour.
+    pub server: Server,
+    /// What is logged.
+    pub log: Log,
+    /// The tiers.
+    pub cache: Cache,
+    /// Purge behaviour.
+    pub purge: Purge,
+    /// What is served, first match wins.
+    pub sites: Vec<Arc<Site>>,
+}
+
+/// Listening addresses.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Plain HTTP/1.1 (and HTTP/2 by prior knowledge where `h2c` is on).
+    pub http: Vec<SocketAddr>,
+    /// TLS with HTTP/2 and HTTP/1.1 by ALPN.
+    pub https: Vec<SocketAddr>,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// Whether plain listeners take HTTP/2 by prior knowledge (behind a balancer).
+    pub h2c: bool,
+}
+
+/// One certificate chain with its key, in PEM files.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Process-wide behaviour.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Name of this node in logs, `Cache-Status`, `Via` and Redis; unique in the `PoP`.
+    pub node: String,
+    /// Worker threads of the proxy.
+    pub threads: usize,
+    /// Client connections at once; more are refused at accept.
+    pub connections_max: usize,
+    /// Client connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// From accept or the end of the last answer to the end of the next request head.
+    pub head_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keepalive: Duration,
+    /// Clients that read slower than this, in bytes a second, are cut.
+    pub min_send_rate: u64,
+    /// After SIGTERM: not ready any more, yet accepting, so that balancers notice.
+    pub drain_delay: Duration,
+    /// After that: how long transfers may last before they are cut.
+    pub drain_timeout: Duration,
+    /// Bearer token of the admin listener, required when it is not on loopback.
+    pub admin_token: Option<Secret>,
+}
+
+/// A secret that Debug does not show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
+
+/// What is logged.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Filter in the syntax of `RUST_LOG`.
+    pub level: String,
+    /// One JSON object a line, or text.
+    pub format: LogFormat,
+    /// Whether each request leaves a line (target `access`).
+    pub access: bool,
+}
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// The tiers.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// Bytes of the memory tier: cached, filling, and held by readers.
+    pub memory_bytes: usize,
+    /// The shared tier; `None` for memory only.
+    pub redis: Option<Redis>,
+}
+
+/// The shared tier.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// How to reach it.
+    pub topology: Topology,
+    /// ACL user.
+    pub username: Option<String>,
+    /// Password of that user, or of the default one.
+    pub password: Option<Secret>,
+    /// Password and user of the sentinels, where they want one.
+    pub sentinel_password: Option<Secret>,
+    /// PEM file of the authorities to trust in place of the system's, for `rediss://`.
+    pub ca: Option<PathBuf>,
+    /// PEM files of certificate and key that this node shows.
+    pub identity: Option<Certificate>,
+    /// Prefix of every key, so that a `PoP` may share a server.
+    pub prefix: String,
+    /// Connections that carry chunks, each at most one window of chunks at once.
+    pub connections: usize,
+    /// Deadline of connecting.
+    pub connect_timeout: Duration,
+    /// Deadline of each read.
+    pub read_timeout: Duration,
+    /// Deadline of each write.
+    pub write_timeout: Duration,
+    /// Failures in a row that open the breaker.
+    pub breaker_failures: u32,
+    /// How long an open breaker waits before it lets one call through.
+    pub breaker_pause: Duration,
+    /// Bytes that may wait to be written.
+    pub queue_bytes: usize,
+    /// How many requests for an object there must have been before it is written.
+    pub admit_after: u32,
+    /// Longest life of a record; stale copies are worth keeping for outages.
+    pub ttl: Duration,
+}
+
+/// How Redis is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Topology {
+    /// One server.
+    Single(String),
+    /// A Redis Cluster, by any of its nodes.
+    Cluster(Vec<String>),
+    /// A master that sentinels name.
+    Sentinel {
+        /// URLs of the sentinels.
+        sentinels: Vec<String>,
+        /// Name of the master.
+        master: String,
+    },
+}
+
+/// Purge behaviour.
+#[derive(Debug, Clone)]
+pub struct Purge {
+    /// How long a node trusts what it knows while it cannot read the log.
+    pub lease: Duration,
+    /// What it does after that.
+    pub cut_off: CutOff,
+}
+
+/// What a node does that cannot read the purge log for longer than its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutOff {
+    /// Go on serving (counted, and named by a purge's answer).
+    Serve,
+    /// Ask the origin before each reuse.
+    Revalidate,
+}
+
+/// One site: hosts, their origin, and rules.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Name in keys, logs and metrics: the first host, or `default` for `*`.
+    pub name: String,
+    /// Hosts served, lower case, without port; `*` is any host.
+    pub hosts: Vec<String>,
+    /// Where its objects come from.
+    pub origin: Origin,
+    /// Deadlines towards the origin.
+    pub deadlines: Deadlines,
+    /// Templates of the founding URLs.
+    pub paths: Paths,
+    /// Methods accepted. GET, HEAD and OPTIONS are answered here; others pass to http origins.
+    pub methods: Vec<Method>,
+    /// Whether the query is part of key and origin request.
+    pub query: QueryPolicy,
+    /// Origins of pages that may read answers (`*` for any).
+    pub cors: Vec<String>,
+    /// Lifetimes where the origin is silent.
+    pub lifetimes: Lifetimes,
+}
+
+/// Where a site's objects come from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// Kind of store, with what it needs.
+    pub store: Store,
+    /// Endpoints as `http://host:port` or `https://host:port`, tried in order of health.
+    /// Empty for `file:///`.
+    pub endpoints: Vec<String>,
+    /// Path put before every key, without trailing slash: `""` or `/prefix`.
+    pub prefix: String,
+    /// PEM file of the authorities to trust in place of the system's.
+    pub ca: Option<PathBuf>,
+    /// Whether HTTP/2 is offered to TLS endpoints.
+    pub http2: bool,
+    /// Path that a health check asks for (HEAD); any answer below 500 is health.
+    pub health_path: Option<String>,
+    /// How often a health check runs.
+    pub health_interval: Duration,
+}
+
+/// Kind of store.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// A local directory.
+    File(PathBuf),
+    /// A plain web server. `host` is the Host header and SNI name, the endpoint's where `None`.
+    Web {
+        /// Host header and SNI name in place of the endpoint's.
+        host: Option<String>,
+    },
+    /// An S3-type bucket.
+    S3 {
+        /// Bucket.
+        bucket: String,
+        /// Region to sign for.
+        region: String,
+        /// Whether the bucket is the host's first label (else the path's first segment).
+        virtual_host: bool,
+        /// Who signs.
+        credentials: S3Credentials,
+    },
+    /// A Google Cloud Storage bucket.
+    Google {
+        /// Bucket.
+        bucket: String,
+        /// Credential file; `None` for the default chain, and `anonymous` for none.
+        credentials: Option<PathBuf>,
+        /// Do not sign.
+        anonymous: bool,
+    },
+    /// An Azure container.
+    Azure {
+        /// Storage account.
+        account: String,
+        /// Container.
+        container: String,
+        /// Shared key; `None` for the default chain.
+        key: Option<Secret>,
+        /// Do not sign.
+        anonymous: bool,
+    },
+}
+
+/// Who signs S3 requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum S3Credentials {
+    /// Environment, profile, web identity, container and instance metadata, in that order.
+    Chain {
+        /// Profile of the shared credentials file.
+        profile: Option<String>,
+    },
+    /// Keys read from files or environment by the configuration.
+    Static {
+        /// Access key id.
+        access_key: Secret,
+        /// Secret access key.
+        secret_key: Secret,
+    },
+    /// Do not sign.
+    Anonymous,
+}
+
+/// Deadlines towards an origin.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// TCP and TLS handshake.
+    pub connect: Duration,
+    /// From the request to the response head.
+    pub first_byte: Duration,
+    /// Between two pieces of a body.
+    pub stall: Duration,
+    /// Tries in all, the first included.
+    pub tries: u32,
+}
+
+/// Templates of the founding URLs; `{id}` is the video id.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// `/stream/<id>`.
+    pub stream: String,
+    /// `/adaptive_stream/<id>`.
+    pub hls: String,
+    /// `/adaptive_stream/<id>.mpd`, or with `Accept: application/dash+xml`.
+    pub dash: String,
+}
+
+/// What becomes of a request's query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryPolicy {
+    /// No part of the key, not sent to the origin.
+    Drop,
+    /// These parameters are kept, sorted; `CMCD` never is.
+    Keep(Vec<String>),
+    /// All are kept, sorted; `CMCD` never is.
+    KeepAll,
+}
+
+/// Lifetimes where the origin says nothing, by kind of object.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Segments, init segments, progressive files.
+    pub segment: Duration,
+    /// Manifests of finished titles.
+    pub vod_manifest: Duration,
+    /// Manifests that still grow.
+    pub live_manifest: Duration,
+    /// Everything else.
+    pub other: Duration,
+    /// 404 and 410.
+    pub negative: Duration,
+    /// How long past its life a copy is served while it is refreshed.
+    pub stale_while_revalidate: Duration,
+    /// How long past its life a copy is served while the origin fails.
+    pub stale_if_error: Duration,
+}

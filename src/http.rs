@@ -1,0 +1,9 @@
+//! Rules of HTTP as pure functions: bytes and `now` in, decisions out.
+//!
+//! Nothing here knows of sockets, caches or Pingora; each rule names its RFC section.
+
+pub mod cache_control;
+pub mod cache_status;
+pub mod conditional;
+pub mod freshness;
+pub mod range;

@@ -1,0 +1,13 @@
+//! Weir, a video edge node.
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+pub mod asset;
+pub mod cache;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod origin;
+pub mod purge;
+pub mod route;

@@ -1,0 +1,633 @@
+//! Every metric of the program: one place, pre-resolved handles, closed label sets.
+//!
+//! Labels are enums, never URLs, clients or hosts a client may choose, so the number of series is
+//! known at compile time (but for origin endpoints, which the configuration bounds).
+
+use std::marker::PhantomData;
+
+use once_cell::sync::Lazy;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// Label name in the exposition.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// The value as logs, headers and metrics spell it.
+    fn as_str(self) -> &'static str;
+    /// Position in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident($label:literal) {
+        $($(#[$doc:meta])* $variant:ident = $text:literal,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+            fn index(self) -> usize { self as usize }
+        }
+    };
+}
+
+labels! {
+    /// How a request was answered.
+    Outcome("outcome") {
+        /// A fresh copy was there, in memory or in Redis.
+        Hit = "hit",
+        /// A stale copy was served, while it was refreshed or since the origin failed.
+        Stale = "stale",
+        /// A copy was confirmed by the origin's 304.
+        Revalidated = "revalidated",
+        /// The origin was asked, or a fill under way was joined.
+        Miss = "miss",
+        /// The origin's answer may not be stored.
+        Pass = "pass",
+        /// No copy and no origin.
+        Error = "error",
+        /// The request itself was refused before the cache was asked.
+        Refused = "refused",
+        /// Answered here: OPTIONS, pages of the demo.
+        Local = "local",
+    }
+}
+
+labels! {
+    /// Which tier the first byte came from.
+    Tier("tier") {
+        /// This node's memory.
+        Memory = "memory",
+        /// The Redis shared by the nodes.
+        Redis = "redis",
+        /// The origin.
+        Origin = "origin",
+        /// None: an error, a refusal or a local answer.
+        None = "none",
+    }
+}
+
+labels! {
+    /// Class of a response status.
+    Class("class") {
+        /// 1xx and 2xx.
+        Success = "2xx",
+        /// 3xx.
+        Redirect = "3xx",
+        /// 4xx.
+        Client = "4xx",
+        /// 5xx.
+        Server = "5xx",
+    }
+}
+
+labels! {
+    /// How a fill ended.
+    FillResult("result") {
+        /// Every byte arrived and was verified.
+        Complete = "complete",
+        /// The origin confirmed the copy (304).
+        Confirmed = "confirmed",
+        /// The answer may not be stored.
+        Uncacheable = "uncacheable",
+        /// The origin failed or its body broke.
+        Failed = "failed",
+        /// The object changed at the origin.
+        Changed = "changed",
+        /// No room in the byte budget in time.
+        NoRoom = "no-room",
+        /// A purge came while it ran.
+        Purged = "purged",
+    }
+}
+
+labels! {
+    /// What was evicted from memory.
+    Evicted("unit") {
+        /// A whole object.
+        Object = "object",
+        /// A block of a big object.
+        Block = "block",
+    }
+}
+
+labels! {
+    /// What Redis was asked.
+    RedisCall("operation") {
+        /// Metadata of an object.
+        Head = "head",
+        /// Chunks of an object.
+        Chunk = "chunk",
+        /// Writing metadata or chunks.
+        Write = "write",
+        /// The purge log.
+        Log = "log",
+        /// The heartbeat of the node.
+        Heartbeat = "heartbeat",
+    }
+}
+
+labels! {
+    /// What came of a call to Redis.
+    RedisResult("result") {
+        /// Found or written.
+        Ok = "ok",
+        /// Not there.
+        Absent = "absent",
+        /// There, but damaged or of another fill; treated as absent.
+        Damaged = "damaged",
+        /// No answer within the deadline.
+        Timeout = "timeout",
+        /// An error was answered (full, failing over, refused).
+        Error = "error",
+        /// Not asked: the breaker is open.
+        Rejected = "rejected",
+    }
+}
+
+labels! {
+    /// What came of a write-behind.
+    SpillResult("result") {
+        /// Written whole.
+        Written = "written",
+        /// Not asked for often enough to be written.
+        NotAdmitted = "not-admitted",
+        /// The queue was full.
+        Dropped = "dropped",
+        /// Redis failed.
+        Failed = "failed",
+    }
+}
+
+labels! {
+    /// How an origin request ended.
+    OriginResult("result") {
+        /// A usable answer, whatever its status.
+        Answered = "answered",
+        /// No connection.
+        Connect = "connect",
+        /// No head in time.
+        FirstByte = "first-byte",
+        /// The body stalled.
+        Stall = "stall",
+        /// The body broke off.
+        Truncated = "truncated",
+        /// The pinned version is gone.
+        Changed = "changed",
+        /// The answer contradicted itself.
+        Refused = "refused",
+        /// No credentials.
+        Credentials = "credentials",
+        /// Every endpoint is down.
+        Down = "down",
+    }
+}
+
+labels! {
+    /// Why a client connection was closed early.
+    Closed("reason") {
+        /// Too many connections in all.
+        Connections = "connections",
+        /// Too many from one address.
+        Address = "address",
+        /// The request head did not come in time.
+        Head = "head",
+        /// The client read too slowly.
+        Slow = "slow",
+        /// Frames that carry no request flooded the connection.
+        Flood = "flood",
+    }
+}
+
+labels! {
+    /// What came of a purge.
+    PurgeResult("result") {
+        /// In the shared log.
+        Logged = "logged",
+        /// This node only: there is no Redis.
+        Local = "local",
+        /// Redis could not be reached; nothing was purged elsewhere.
+        Failed = "failed",
+    }
+}
+
+/// Counters of one family, one for each value of a label.
+pub struct Counters<L> {
+    handles: Vec<IntCounter>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> Counters<L> {
+    fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let family = register(
+            registry,
+            IntCounterVec::new(Opts::new(name, help), &[L::NAME]),
+        );
+        let handles = L::ALL
+            .iter()
+            .map(|l| family.with_label_values(&[l.as_str()]))
+            .collect();
+        Self {
+            handles,
+            label: PhantomData,
+        }
+    }
+
+    /// The counter of one label value.
+    #[must_use]
+    pub fn of(&self, label: L) -> &IntCounter {
+        at(&self.handles, label.index())
+    }
+}
+
+/// Counters of one family, one for each pair of two labels' values.
+pub struct Counters2<A, B> {
+    handles: Vec<IntCounter>,
+    labels: PhantomData<(A, B)>,
+}
+
+impl<A: Label, B: Label> Counters2<A, B> {
+    fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let opts = Opts::new(name, help);
+        let family = register(registry, IntCounterVec::new(opts, &[A::NAME, B::NAME]));
+        let pairs = A::ALL
+            .iter()
+            .flat_map(|a| B::ALL.iter().map(move |b| (a, b)));
+        let handles = pairs
+            .map(|(a, b)| family.with_label_values(&[a.as_str(), b.as_str()]))
+            .collect();
+        Self {
+            handles,
+            labels: PhantomData,
+        }
+    }
+
+    /// The counter of one pair of label values.
+    #[must_use]
+    pub fn of(&self, a: A, b: B) -> &IntCounter {
+        at(&self.handles, a.index() * B::ALL.len() + b.index())
+    }
+}
+
+/// Histograms of one family, one for each value of a label.
+pub struct Histograms<L> {
+    handles: Vec<Histogram>,
+    label: PhantomData<L>,
+}
+
+impl<L: Label> Histograms<L> {
+    fn new(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Self {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let family = register(registry, HistogramVec::new(opts, &[L::NAME]));
+        let handles = L::ALL
+            .iter()
+            .map(|l| family.with_label_values(&[l.as_str()]))
+            .collect();
+        Self {
+            handles,
+            label: PhantomData,
+        }
+    }
+
+    /// The histogram of one label value.
+    #[must_use]
+    pub fn of(&self, label: L) -> &Histogram {
+        at(&self.handles, label.index())
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "one handle was made for each value of the label"
+)]
+fn at<T>(handles: &[T], index: usize) -> &T {
+    &handles[index]
+}
+
+/// Seconds to a first byte: a memory hit takes tens of microseconds, a far origin seconds.
+const FIRST_BYTE_BUCKETS: &[f64] = &[
+    0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Seconds of a Redis call: the read deadline defaults to 100 ms, so the top is cut there.
+const REDIS_BUCKETS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+];
+
+/// The metrics of this process.
+pub static METRICS: Lazy<Metrics> = Lazy::new(Metrics::new);
+
+/// Handles of every metric.
+#[expect(
+    missing_docs,
+    reason = "the help text, which the operator sees too, says it"
+)]
+pub struct Metrics {
+    registry: Registry,
+    pub requests: Counters2<Outcome, Tier>,
+    pub responses: Counters<Class>,
+    pub response_bytes: Counters<Tier>,
+    pub first_byte_seconds: Histograms<Tier>,
+    pub requests_in_flight: IntGauge,
+    pub connections: IntGauge,
+    pub connections_closed: Counters<Closed>,
+    pub fills: Counters<FillResult>,
+    pub fills_in_flight: IntGauge,
+    pub collapsed: IntCounter,
+    pub flights_refused: IntCounter,
+    pub memory_limit_bytes: IntGauge,
+    pub memory_used_bytes: IntGauge,
+    pub memory_cached_bytes: IntGauge,
+    pub memory_objects: IntGauge,
+    pub memory_evictions: Counters<Evicted>,
+    pub memory_waits: IntCounter,
+    pub memory_wait_timeouts: IntCounter,
+    pub redis_calls: Counters2<RedisCall, RedisResult>,
+    pub redis_seconds: Histograms<RedisCall>,
+    pub redis_up: IntGauge,
+    pub redis_breaker_open: IntGauge,
+    pub spills: Counters<SpillResult>,
+    pub spill_queue_bytes: IntGauge,
+    pub origin_requests: Counters<OriginResult>,
+    pub origin_bytes: IntCounter,
+    pub origin_first_byte_seconds: Histogram,
+    pub origin_retries: IntCounter,
+    pub origin_resumes: IntCounter,
+    pub origin_endpoint_up: IntGaugeVec,
+    pub purges: Counters<PurgeResult>,
+    pub purge_entries: IntGauge,
+    pub purge_floor_raises: IntCounter,
+    pub purge_log_age_seconds: IntGauge,
+    pub ready: IntGauge,
+    pub build_info: IntGaugeVec,
+}
+
+impl Metrics {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one entry a metric: a table, not a procedure"
+    )]
+    fn new() -> Self {
+        let r = Registry::new();
+        Self {
+            requests: Counters2::new(
+                &r,
+                "weir_requests_total",
+                "Requests by outcome and by the tier of the first byte. Hit ratio is hit / all; a \
+                 rising share of miss or pass means the origin does the work.",
+            ),
+            responses: Counters::new(
+                &r,
+                "weir_responses_total",
+                "Responses by class of status. Alert on 5xx: no copy and no origin.",
+            ),
+            response_bytes: Counters::new(
+                &r,
+                "weir_response_body_bytes_total",
+                "Body bytes sent to clients, by the tier the answer began in.",
+            ),
+            first_byte_seconds: Histograms::new(
+                &r,
+                "weir_first_byte_seconds",
+                "Time from request head to response head. Slow for tier memory means a busy CPU; \
+                 for redis look at weir_redis_call_seconds, for origin at \
+                 weir_origin_first_byte_seconds.",
+                FIRST_BYTE_BUCKETS,
+            ),
+            requests_in_flight: gauge(&r, "weir_requests_in_flight", "Requests being answered."),
+            connections: gauge(
+                &r,
+                "weir_connections",
+                "Client connections open. Compare with server.max_connections.",
+            ),
+            connections_closed: Counters::new(
+                &r,
+                "weir_connections_closed_total",
+                "Client connections closed by a protection. connections: raise \
+                 server.max_connections or add nodes; address: one address opens too many; head \
+                 and flood: likely an attack; slow: clients below server.min_send_rate.",
+            ),
+            fills: Counters::new(
+                &r,
+                "weir_fills_total",
+                "Objects and blocks asked of Redis or the origin on a miss, by how that ended.",
+            ),
+            fills_in_flight: gauge(&r, "weir_fills_in_flight", "Fills under way."),
+            collapsed: counter(
+                &r,
+                "weir_collapsed_requests_total",
+                "Requests that joined a fill under way: origin requests saved.",
+            ),
+            flights_refused: counter(
+                &r,
+                "weir_flights_refused_total",
+                "Requests answered 503 since too many different objects were being opened. The \
+                 origin is too slow for the miss rate.",
+            ),
+            memory_limit_bytes: gauge(
+                &r,
+                "weir_memory_limit_bytes",
+                "The byte budget: cache.memory.size.",
+            ),
+            memory_used_bytes: gauge(
+                &r,
+                "weir_memory_used_bytes",
+                "Bytes of the budget in use: cached, filling, or held by slow readers.",
+            ),
+            memory_cached_bytes: gauge(
+                &r,
+                "weir_memory_cached_bytes",
+                "Bytes in the memory tier. Much less than used: slow readers hold the rest.",
+            ),
+            memory_objects: gauge(&r, "weir_memory_objects", "Entries in the memory tier."),
+            memory_evictions: Counters::new(
+                &r,
+                "weir_memory_evictions_total",
+                "Entries evicted from memory. With a falling hit ratio: raise cache.memory.size.",
+            ),
+            memory_waits: counter(
+                &r,
+                "weir_memory_budget_waits_total",
+                "Fills that waited for room. Rising: slow readers hold the budget.",
+            ),
+            memory_wait_timeouts: counter(
+                &r,
+                "weir_memory_budget_timeouts_total",
+                "Fills that found no room in time and failed. Raise cache.memory.size.",
+            ),
+            redis_calls: Counters2::new(
+                &r,
+                "weir_redis_calls_total",
+                "Calls to Redis by result. timeout, error or rejected: Redis is slow, failing or \
+                 cut off, clients are served from memory and origin; damaged: look at its memory.",
+            ),
+            redis_seconds: Histograms::new(
+                &r,
+                "weir_redis_call_seconds",
+                "Duration of calls to Redis that were answered.",
+                REDIS_BUCKETS,
+            ),
+            redis_up: gauge(
+                &r,
+                "weir_redis_up",
+                "1 while Redis answers; 0 when it does not or none is configured.",
+            ),
+            redis_breaker_open: gauge(
+                &r,
+                "weir_redis_breaker_open",
+                "1 while calls to Redis are not even tried. Restore Redis; it closes by itself.",
+            ),
+            spills: Counters::new(
+                &r,
+                "weir_redis_spills_total",
+                "Writes behind verified fills. dropped: Redis takes writes slower than fills \
+                 come; raise cache.redis.queue or admit_after.",
+            ),
+            spill_queue_bytes: gauge(
+                &r,
+                "weir_redis_spill_queue_bytes",
+                "Bytes waiting to be written to Redis. Compare with cache.redis.queue.",
+            ),
+            origin_requests: Counters::new(
+                &r,
+                "weir_origin_requests_total",
+                "Requests to origins by result; everything but answered is a fault of the origin \
+                 or of the way to it.",
+            ),
+            origin_bytes: counter(
+                &r,
+                "weir_origin_body_bytes_total",
+                "Body bytes received from origins. Against weir_response_body_bytes_total: the \
+                 byte hit ratio.",
+            ),
+            origin_first_byte_seconds: register(
+                &r,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "weir_origin_first_byte_seconds",
+                        "Time from an origin request to its response head.",
+                    )
+                    .buckets(FIRST_BYTE_BUCKETS.to_vec()),
+                ),
+            ),
+            origin_retries: counter(
+                &r,
+                "weir_origin_retries_total",
+                "Origin requests tried again. Rising: an endpoint is unwell.",
+            ),
+            origin_resumes: counter(
+                &r,
+                "weir_origin_resumes_total",
+                "Bodies that broke and were continued by a range request.",
+            ),
+            origin_endpoint_up: register(
+                &r,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "weir_origin_endpoint_up",
+                        "1 while requests are sent to this endpoint of a site's origin.",
+                    ),
+                    &["site", "endpoint"],
+                ),
+            ),
+            purges: Counters::new(
+                &r,
+                "weir_purges_total",
+                "Purges asked of this node. failed: Redis could not be reached; repeat them.",
+            ),
+            purge_entries: gauge(
+                &r,
+                "weir_purge_entries",
+                "Purges this node remembers. At its bound the floor is raised.",
+            ),
+            purge_floor_raises: counter(
+                &r,
+                "weir_purge_floor_raises_total",
+                "Times that purges were forgotten by suspecting everything older. Purge by \
+                 prefix or tag instead of by many URLs.",
+            ),
+            purge_log_age_seconds: gauge(
+                &r,
+                "weir_purge_log_age_seconds",
+                "Seconds since the purge log was last read; 0 without Redis. Above purge.lease \
+                 purges of other nodes are not seen.",
+            ),
+            ready: gauge(
+                &r,
+                "weir_ready",
+                "1 while /readyz answers 200. 0 while draining or broken; /readyz says why.",
+            ),
+            build_info: register(
+                &r,
+                IntGaugeVec::new(
+                    Opts::new("weir_build_info", "Always 1; the label is the version."),
+                    &["version"],
+                ),
+            ),
+            registry: r,
+        }
+    }
+
+    /// Writes all metrics in the Prometheus text format.
+    #[must_use]
+    pub fn exposition(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+
+    /// The registry, for collectors that are made elsewhere (the process collector).
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+/// Registers a collector of the fixed table above.
+#[expect(
+    clippy::expect_used,
+    reason = "names are constants of this file; a test builds them all"
+)]
+fn register<C>(registry: &Registry, collector: prometheus::Result<C>) -> C
+where
+    C: prometheus::core::Collector + Clone + 'static,
+{
+    let collector = collector.expect("a metric of the table has a valid name");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("no metric of the table is named twice");
+    collector
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_table_can_be_registered_and_written() {
+        METRICS.requests.of(Outcome::Hit, Tier::Redis).inc();
+        let text = METRICS.exposition();
+        assert!(
+            text.contains(r#"weir_requests_total{outcome="hit",tier="redis"} 1"#),
+            "{text}"
+        );
+    }
+}
