@@ -1,7 +1,21 @@
 //! The read-through engine: memory, then Redis, then the origin; single flight, detached fills.
 //!
-//! Nothing here knows of Pingora's sessions. `engine::Engine::open` answers what an object is;
-//! `reader::Reader` gives its bytes as they come.
+//! Nothing here knows of Pingora's sessions. [`engine::Engine::open`] answers what an object is;
+//! [`reader::Reader`] gives its bytes as they come.
 
+pub mod budget;
+pub mod engine;
+pub mod explain;
+pub mod fill;
+pub mod filler;
+pub mod flight;
 pub mod head;
 pub mod key;
+pub mod marks;
+pub mod memory;
+pub mod object;
+pub mod policy;
+pub mod promote;
+pub mod reader;
+pub mod redis;
+pub mod spill;

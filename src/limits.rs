@@ -44,6 +44,12 @@ pub const SLOW_PIECE_BYTES: usize = 32 * 1024;
 /// Longest wait of a fill for a place in the byte budget, before it fails.
 pub const BUDGET_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// Longest wait of a reader for the next bytes of a fill; the fill's own deadlines come first.
+pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
+pub const REDIS_WINDOW: usize = 3;
+
 /// Longest request target accepted (RFC 9110 section 4.1 recommends at least 8000 octets).
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 

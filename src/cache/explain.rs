@@ -1,0 +1,107 @@
+//! What the cache knows of a URL, and what would happen to a request for it now.
+
+use serde::Serialize;
+
+use crate::cache::engine::{Ask, Engine, Standing};
+use crate::cache::head::Head;
+use crate::clock::{self, UnixMillis};
+
+/// The answer of `/v1/explain`.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The canonical key.
+    pub key: String,
+    /// Hash under which Redis knows it.
+    pub hash: String,
+    /// What would happen: `hit`, `stale`, `revalidate`, `miss` or `pass`.
+    pub would: &'static str,
+    /// In which tier a copy was found first.
+    pub tier: Option<&'static str>,
+    /// Whether a fill is under way, which a request would join.
+    pub fill_under_way: bool,
+    /// The copy.
+    pub copy: Option<Copy>,
+}
+
+/// A copy in one of the tiers.
+#[derive(Debug, Serialize)]
+pub struct Copy {
+    /// How it stands: `fresh`, `refresh`, `expired`, `suspect` or `purged`.
+    pub standing: &'static str,
+    /// Status.
+    pub status: u16,
+    /// Length in bytes.
+    pub length: Option<u64>,
+    /// Age in seconds.
+    pub age: u64,
+    /// Lifetime in seconds.
+    pub lifetime: u64,
+    /// Entity tag.
+    pub etag: Option<String>,
+    /// Whether every byte is in memory.
+    pub complete_in_memory: bool,
+    /// Where the purge log stood when it was asked for.
+    pub position: String,
+}
+
+impl Engine {
+    /// Explains what the cache knows of a key. Asks Redis when memory has no copy.
+    pub async fn explain(&self, ask: &Ask) -> Explanation {
+        let now = clock::now();
+        let in_memory = self.memory().look(&ask.key);
+        let tier = in_memory.as_ref().map(|_| "memory");
+        let (copy, standing, tier) = match in_memory {
+            Some(object) => {
+                let standing = self.standing(&object, now);
+                let copy = describe(&object.head(), standing, now, object.is_complete());
+                (Some(copy), standing, tier)
+            }
+            None => match self.recall(ask).await {
+                Some((object, standing)) => {
+                    let copy = describe(&object.head(), Some(standing), now, false);
+                    (Some(copy), Some(standing), Some("redis"))
+                }
+                None => (None, None, None),
+            },
+        };
+        let would = match standing {
+            Some(Standing::Fresh) => "hit",
+            Some(Standing::Refresh) => "stale",
+            Some(Standing::Expired | Standing::Suspect) => "revalidate",
+            None if self.is_marked(&ask.key, now) => "pass",
+            None => "miss",
+        };
+        Explanation {
+            key: ask.key.as_str().to_owned(),
+            hash: ask.key.hash().to_string(),
+            would,
+            tier,
+            fill_under_way: self.flights().is_under_way(&ask.key),
+            copy,
+        }
+    }
+}
+
+fn describe(head: &Head, standing: Option<Standing>, now: UnixMillis, complete: bool) -> Copy {
+    let standing = match standing {
+        Some(Standing::Fresh) => "fresh",
+        Some(Standing::Refresh) => "refresh",
+        Some(Standing::Expired) => "expired",
+        Some(Standing::Suspect) => "suspect",
+        None => "purged",
+    };
+    let etag = head.validators().etag;
+    Copy {
+        standing,
+        status: head.status.as_u16(),
+        length: head.length,
+        age: head.age(now).as_secs(),
+        lifetime: head.freshness.lifetime.as_secs(),
+        etag: etag.and_then(|tag| tag.to_str().ok().map(str::to_owned)),
+        complete_in_memory: complete,
+        position: format!(
+            "{}-{}",
+            head.stamp.position.millis, head.stamp.position.sequence
+        ),
+    }
+}

@@ -1,0 +1,164 @@
+//! Single flight: one opening of an object at a time, joined by everyone who asks meanwhile.
+//!
+//! ```text
+//!   boarding ──► landed: Object ──► (the body still comes) ──► gone from the table
+//!        │  └──► landed: Pass      one passenger takes the stream, the others ask by themselves
+//!        └─────► landed: Failed    everyone fails together, at once
+//! ```
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, StatusCode};
+use tokio::sync::watch;
+
+use crate::cache::engine::{Failure, How};
+use crate::cache::key::Key;
+use crate::cache::object::Object;
+use crate::limits::FLIGHTS_MAX;
+use crate::origin::{self, Body};
+use crate::purge::Stamp;
+
+/// An opening under way.
+pub struct Flight {
+    stamp: Stamp,
+    joined: AtomicUsize,
+    landed: watch::Sender<Option<Landing>>,
+    stream: Mutex<Option<Stream>>,
+}
+
+/// What an opening came to.
+#[derive(Clone)]
+pub enum Landing {
+    /// An object that everyone may read.
+    Object(Arc<Object>, How),
+    /// An answer that may not be shared.
+    Pass,
+    /// Nothing.
+    Failed(Failure),
+}
+
+/// An answer for one reader.
+pub struct Stream {
+    /// Status as the origin sent it.
+    pub status: StatusCode,
+    /// End-to-end headers as the origin sent them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Box<dyn Body>,
+}
+
+impl Flight {
+    fn new(stamp: Stamp) -> Arc<Self> {
+        Arc::new(Self {
+            stamp,
+            joined: AtomicUsize::new(0),
+            landed: watch::Sender::new(None),
+            stream: Mutex::default(),
+        })
+    }
+
+    /// Where the purge log stood before anyone was asked.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// How many joined.
+    #[must_use]
+    pub fn joined(&self) -> usize {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Tells everyone what it came to; the first word counts.
+    pub fn land(&self, landing: Landing) {
+        self.landed.send_if_modified(|landed| {
+            let is_first = landed.is_none();
+            if is_first {
+                *landed = Some(landing);
+            }
+            is_first
+        });
+    }
+
+    /// Lands with an answer that one passenger takes.
+    pub fn land_stream(&self, stream: Stream) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        self.land(Landing::Pass);
+    }
+
+    /// Takes the stream, when it is still there.
+    #[must_use]
+    pub fn take_stream(&self) -> Option<Stream> {
+        self.stream
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Waits for the landing.
+    pub async fn landing(&self) -> Landing {
+        let mut landed = self.landed.subscribe();
+        let landing = landed
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|l| l.clone());
+        landing.unwrap_or(Landing::Failed(Failure::Origin(origin::Error::Down)))
+    }
+}
+
+/// The flights under way.
+#[derive(Default)]
+pub struct Flights {
+    by_key: Mutex<HashMap<Key, Arc<Flight>>>,
+}
+
+/// How a request came to its flight.
+pub enum Boarding {
+    /// It is the first and must fly it.
+    Lead(Arc<Flight>),
+    /// The flight was under way.
+    Join(Arc<Flight>),
+    /// There are too many flights.
+    Full,
+}
+
+impl Flights {
+    /// Boards the flight of `key`. One whose stamp `is_valid` refuses, since a purge came, is
+    /// replaced: who asks after a purge must not be given what was asked for before it.
+    pub fn board(&self, key: &Key, stamp: Stamp, is_valid: impl Fn(&Stamp) -> bool) -> Boarding {
+        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(key).filter(|flight| is_valid(&flight.stamp)) {
+            flight.joined.fetch_add(1, Ordering::Relaxed);
+            return Boarding::Join(Arc::clone(flight));
+        }
+        if flights.len() >= FLIGHTS_MAX {
+            return Boarding::Full;
+        }
+        let flight = Flight::new(stamp);
+        flights.insert(key.clone(), Arc::clone(&flight));
+        Boarding::Lead(flight)
+    }
+
+    /// Whether there is a flight of `key`.
+    #[must_use]
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.by_key
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(key)
+    }
+
+    /// Takes a flight from the table, unless another took its place.
+    pub fn end(&self, key: &Key, flight: &Arc<Flight>) {
+        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights
+            .get(key)
+            .is_some_and(|other| Arc::ptr_eq(other, flight))
+        {
+            flights.remove(key);
+        }
+    }
+}
