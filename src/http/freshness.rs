@@ -7,11 +7,11 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use http::header::{
     AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
     EXPIRES, HeaderMap, HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
 };
-use http::StatusCode;
 
 use crate::clock::UnixMillis;
 use crate::http::cache_control::CacheControl;
@@ -227,11 +227,7 @@ fn freshness(answer: &Answer<'_>, control: &CacheControl, fallback: Fallback) ->
 ///
 /// `s-maxage` implies `proxy-revalidate` (RFC 9111 section 5.2.2.10), which rules out the site's
 /// defaults; where the origin itself writes a stale directive beside it, that is what it wants.
-fn stale_spans(
-    control: &CacheControl,
-    fallback: Fallback,
-    negative: bool,
-) -> (Duration, Duration) {
+fn stale_spans(control: &CacheControl, fallback: Fallback, negative: bool) -> (Duration, Duration) {
     if control.must_revalidate || control.proxy_revalidate {
         return (Duration::ZERO, Duration::ZERO);
     }
@@ -451,10 +447,7 @@ mod tests {
             ((cc, "private, max-age=5"), Some(NotStored::Private)),
             ((cc, "private=\"x\""), Some(NotStored::Private)),
             (("set-cookie", "a=b"), Some(NotStored::SetCookie)),
-            (
-                ("content-range", "bytes 0-1/9"),
-                Some(NotStored::Partial),
-            ),
+            (("content-range", "bytes 0-1/9"), Some(NotStored::Partial)),
             (("vary", "*"), Some(NotStored::VaryAny)),
             (("vary", "Origin, *"), Some(NotStored::VaryAny)),
             (("vary", "User-Agent"), Some(NotStored::Vary)),
@@ -479,12 +472,7 @@ mod tests {
             (&[("age", "7, 9")], 0, 0, 7000),
             (&[("age", "-7")], 0, 0, 0),
             (&[("age", "x")], 0, 100, 100),
-            (
-                &[("date", "Sun, 06 Nov 1994 09:49:37 GMT")],
-                0,
-                10,
-                10,
-            ),
+            (&[("date", "Sun, 06 Nov 1994 09:49:37 GMT")], 0, 10, 10),
         ];
         for (fields, asked, arrived, expected) in cases {
             let answer = Answer {
