@@ -227,8 +227,8 @@ mod tests {
 
         #[test]
         fn any_text_is_read_without_panic(raw in any::<String>()) {
-            let _ = canonical(&raw);
-            let _ = canonical(&format!("/{raw}"));
+            drop(canonical(&raw));
+            drop(canonical(&format!("/{raw}")));
         }
     }
 }
