@@ -127,7 +127,10 @@ mod tests {
 
     #[test]
     fn the_demo_listens_on_8080_unless_told_otherwise() {
-        for (words, expected) in [(vec!["weir", "demo"], 8080), (vec!["weir", "demo", "--port", "9"], 9)] {
+        for (words, expected) in [
+            (vec!["weir", "demo"], 8080),
+            (vec!["weir", "demo", "--port", "9"], 9),
+        ] {
             let line = Line::try_parse_from(words).unwrap();
             assert!(matches!(line.command, Command::Demo { port } if port == expected));
         }

@@ -18,12 +18,21 @@ pub const ACCESS: &str = "access";
 const CLIENT_NOISE: [(&str, &str); 8] = [
     ("pingora_core::services::listening", "Downstream handshake"),
     ("pingora_core::apps", "H2 handshake error"),
-    ("pingora_core::apps", "HTTP server fails to read from downstream"),
+    (
+        "pingora_core::apps",
+        "HTTP server fails to read from downstream",
+    ),
     ("pingora_proxy", "Fail to proxy: Downstream"),
     ("pingora_proxy", "Fail to serve cache: Downstream"),
-    ("pingora_proxy", "failed to send error response to downstream"),
+    (
+        "pingora_proxy",
+        "failed to send error response to downstream",
+    ),
     ("pingora_proxy", "Error finish sending body to downstream"),
-    ("pingora_proxy", "Error during finish_hit_handler: Downstream"),
+    (
+        "pingora_proxy",
+        "Error during finish_hit_handler: Downstream",
+    ),
 ];
 
 /// Why there are no logs.
@@ -44,13 +53,18 @@ pub enum Error {
 pub fn start(config: &Log) -> Result<(), Error> {
     let filter = filter(config)?;
     let level = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     match config.format {
         LogFormat::Text => set_global_default(lines.finish()),
         LogFormat::Json => set_global_default(lines.json().flatten_event(true).finish()),
     }
     .map_err(|_| Error::Twice)?;
-    let bridge = Bridge { tracer: LogTracer::new() };
+    let bridge = Bridge {
+        tracer: LogTracer::new(),
+    };
     log::set_boxed_logger(Box::new(bridge)).map_err(|_| Error::Twice)?;
     log::set_max_level(level.as_log());
     Ok(())
@@ -112,8 +126,8 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use tracing_log::log::{self, Level, Log as _};
     use tracing_log::LogTracer;
+    use tracing_log::log::{self, Level, Log as _};
     use tracing_subscriber::fmt;
 
     use super::{Bridge, filter};
@@ -134,7 +148,11 @@ mod tests {
     }
 
     fn logged(level: &str, access: bool, write: impl FnOnce(&Bridge)) -> String {
-        let config = Log { level: level.to_owned(), format: LogFormat::Text, access };
+        let config = Log {
+            level: level.to_owned(),
+            format: LogFormat::Text,
+            access,
+        };
         let page = Page::default();
         let sink = page.clone();
         let lines = fmt()
@@ -143,7 +161,9 @@ mod tests {
             .with_ansi(false)
             .without_time()
             .finish();
-        let bridge = Bridge { tracer: LogTracer::new() };
+        let bridge = Bridge {
+            tracer: LogTracer::new(),
+        };
         tracing::subscriber::with_default(lines, || write(&bridge));
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -165,17 +185,32 @@ mod tests {
         let write = |_: &Bridge| tracing::info!(target: "access", status = 200, "request");
         assert_eq!(logged("info", false, write), "");
         assert_eq!(logged("trace", false, write), "");
-        assert_eq!(logged("error", true, write), " INFO access: request status=200\n");
+        assert_eq!(
+            logged("error", true, write),
+            " INFO access: request status=200\n"
+        );
     }
 
     #[test]
     fn complaints_about_one_client_are_no_errors() {
         for (target, text) in [
-            ("pingora_core::services::listening", "Downstream handshake timeout"),
-            ("pingora_core::apps::http_app", "HTTP server fails to read from downstream: x"),
-            ("pingora_proxy::proxy_cache", "Fail to serve cache: Downstream ConnectionClosed"),
+            (
+                "pingora_core::services::listening",
+                "Downstream handshake timeout",
+            ),
+            (
+                "pingora_core::apps::http_app",
+                "HTTP server fails to read from downstream: x",
+            ),
+            (
+                "pingora_proxy::proxy_cache",
+                "Fail to serve cache: Downstream ConnectionClosed",
+            ),
         ] {
-            assert_eq!(logged("info", false, |bridge| pingora(bridge, target, text)), "");
+            assert_eq!(
+                logged("info", false, |bridge| pingora(bridge, target, text)),
+                ""
+            );
             let all = logged("debug", false, |bridge| pingora(bridge, target, text));
             assert_eq!(all, format!("DEBUG {target}: {text}\n"));
         }
@@ -184,7 +219,10 @@ mod tests {
     #[test]
     fn other_lines_of_pingora_keep_their_level_and_target() {
         for (target, text) in [
-            ("pingora_core::services::listening", "Accept() failed EMFILE"),
+            (
+                "pingora_core::services::listening",
+                "Accept() failed EMFILE",
+            ),
             ("pingora_proxy", "Fail to proxy: Upstream ConnectRefused"),
             ("other", "Downstream handshake timeout"),
         ] {

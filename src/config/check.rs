@@ -25,6 +25,9 @@ use super::{Config, Secret};
 /// Most bytes of a file that holds a secret; it is a line, and a wrong path must not fill memory.
 const SECRET_BYTES_MAX: u64 = 16 * 1024;
 
+/// What [`is_name`] expects.
+const NAME: &str = "up to 64 letters, digits, dots, underscores and hyphens";
+
 /// What a configuration depends on beside its text.
 pub(super) struct Surroundings<'a> {
     /// Directory that relative paths start from: that of the configuration file.
@@ -42,7 +45,10 @@ pub(super) struct Surroundings<'a> {
 /// # Errors
 /// Every fault of the file, in the order of its sections.
 pub(super) fn config(shape: file::File, around: &Surroundings<'_>) -> Result<Config, Vec<Fault>> {
-    let mut check = Check { around, faults: Vec::new() };
+    let mut check = Check {
+        around,
+        faults: Vec::new(),
+    };
     let listen = check.listen(shape.listen);
     let certificates = check.certificates(shape.tls, &listen);
     let server = check.server(shape.server, shape.admin, &listen);
@@ -51,7 +57,15 @@ pub(super) fn config(shape: file::File, around: &Surroundings<'_>) -> Result<Con
     let purge = check.purge(shape.purge);
     let sites = check.sites(shape.site);
     if check.faults.is_empty() {
-        Ok(Config { listen, certificates, server, log, cache, purge, sites })
+        Ok(Config {
+            listen,
+            certificates,
+            server,
+            log,
+            cache,
+            purge,
+            sites,
+        })
     } else {
         Err(check.faults)
     }
@@ -164,7 +178,11 @@ impl Check<'_> {
         let Some(given) = given else { return default };
         match given.meaning {
             Some(size) if size.0 < least.0 => {
-                self.refuse(key, &given.written, format!("a size of at least \"{}\"", least.1));
+                self.refuse(
+                    key,
+                    &given.written,
+                    format!("a size of at least \"{}\"", least.1),
+                );
                 default
             }
             Some(size) => size.0,
@@ -222,12 +240,21 @@ impl Check<'_> {
     }
 
     fn secret_of_file(&mut self, key: &str, path: &Path) -> Option<Secret> {
-        let small = path.metadata().is_ok_and(|metadata| metadata.len() <= SECRET_BYTES_MAX);
+        let small = path
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() <= SECRET_BYTES_MAX);
         let text = small.then(|| std::fs::read_to_string(path).ok()).flatten();
-        let text = text.as_deref().map(str::trim_end).filter(|text| !text.is_empty());
+        let text = text
+            .as_deref()
+            .map(str::trim_end)
+            .filter(|text| !text.is_empty());
         if text.is_none() {
             let written = quoted(&path.display().to_string());
-            self.refuse(key, &written, "a file with one secret of at most 16 KiB of text in it");
+            self.refuse(
+                key,
+                &written,
+                "a file with one secret of at most 16 KiB of text in it",
+            );
         }
         text.map(|text| Secret(text.to_owned()))
     }

@@ -287,7 +287,15 @@ impl Meaning for QueryPolicy {
                 _ => None,
             };
         }
-        let names = value.as_array()?.iter().map(String::of).collect::<Option<Vec<_>>>()?;
-        Some(if names.is_empty() { Self::Drop } else { Self::Keep(names) })
+        let names = value
+            .as_array()?
+            .iter()
+            .map(String::of)
+            .collect::<Option<Vec<_>>>()?;
+        Some(if names.is_empty() {
+            Self::Drop
+        } else {
+            Self::Keep(names)
+        })
     }
 }

@@ -41,7 +41,10 @@ impl Meaning for String {
     const EXPECTED: &'static str = "text in quotes";
 
     fn of(value: &toml::Value) -> Option<Self> {
-        value.as_str().filter(|text| !text.is_empty()).map(Self::from)
+        value
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(Self::from)
     }
 }
 
@@ -57,7 +60,9 @@ impl Meaning for u32 {
     const EXPECTED: &'static str = "a whole number";
 
     fn of(value: &toml::Value) -> Option<Self> {
-        value.as_integer().and_then(|number| Self::try_from(number).ok())
+        value
+            .as_integer()
+            .and_then(|number| Self::try_from(number).ok())
     }
 }
 

@@ -23,7 +23,8 @@ const UNITS: [(&str, u64); 9] = [
 pub(super) struct Size(pub(super) u64);
 
 impl Meaning for Size {
-    const EXPECTED: &'static str = "a size such as \"64MiB\" (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)";
+    const EXPECTED: &'static str =
+        "a size such as \"64MiB\" (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)";
 
     fn of(value: &toml::Value) -> Option<Self> {
         value.as_str().and_then(parse)
@@ -64,8 +65,25 @@ mod tests {
     #[test]
     fn everything_else_is_refused() {
         for text in [
-            "", "0", "42", "B", "GiB", "1.5GiB", "-1B", "+1B", " 1B", "1B ", "4gib", "4G", "4K",
-            "1KB", "1e3B", "1_000B", "99999999999999999999B", "18446744073709551615KiB", "١B",
+            "",
+            "0",
+            "42",
+            "B",
+            "GiB",
+            "1.5GiB",
+            "-1B",
+            "+1B",
+            " 1B",
+            "1B ",
+            "4gib",
+            "4G",
+            "4K",
+            "1KB",
+            "1e3B",
+            "1_000B",
+            "99999999999999999999B",
+            "18446744073709551615KiB",
+            "١B",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

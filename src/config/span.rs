@@ -36,7 +36,9 @@ fn parse(text: &str) -> Option<Span> {
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;
     let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
-    let millis = number.checked_mul(*millis).filter(|millis| *millis <= MILLIS_MAX)?;
+    let millis = number
+        .checked_mul(*millis)
+        .filter(|millis| *millis <= MILLIS_MAX)?;
     Some(Span(Duration::from_millis(millis)))
 }
 
@@ -58,15 +60,34 @@ mod tests {
             ("14d", 1_209_600_000),
             ("3650d", 315_360_000_000),
         ] {
-            assert_eq!(parse(text), Some(Span(Duration::from_millis(millis))), "{text}");
+            assert_eq!(
+                parse(text),
+                Some(Span(Duration::from_millis(millis))),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn everything_else_is_refused() {
         for text in [
-            "", "0", "10", "s", "1.5s", "-1s", "+1s", " 1s", "1s ", "1S", "1min", "1 hour", "1w",
-            "1m30s", "3651d", "99999999999999999999s", "18446744073709551615d",
+            "",
+            "0",
+            "10",
+            "s",
+            "1.5s",
+            "-1s",
+            "+1s",
+            " 1s",
+            "1s ",
+            "1S",
+            "1min",
+            "1 hour",
+            "1w",
+            "1m30s",
+            "3651d",
+            "99999999999999999999s",
+            "18446744073709551615d",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod keys;
+mod meaning;
 mod shipped;
 
 use std::path::Path;
@@ -18,7 +19,11 @@ fn parse(text: &str, base: &Path) -> Result<Config, Error> {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    let around =
-        Surroundings { base, variable: &variable, hostname: "edge 1\n", processors: 8 };
+    let around = Surroundings {
+        base,
+        variable: &variable,
+        hostname: "edge 1\n",
+        processors: 8,
+    };
     Config::parse_in(text, &around)
 }

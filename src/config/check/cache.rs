@@ -7,7 +7,7 @@ use super::super::file;
 use super::super::given::Given;
 use super::super::{Cache, Certificate, Redis, Topology};
 use super::url::{Parts, is_authority, split};
-use super::{Check, is_name, quoted};
+use super::{Check, NAME, is_name, quoted};
 
 /// A working set of some hundred segments, on any machine that plays video at all.
 const MEMORY_BYTES: u64 = 1 << 30;
@@ -69,11 +69,19 @@ impl Check<'_> {
             (QUEUE_BYTES_MIN, "1MiB"),
             QUEUE_BYTES,
         );
-        let connections =
-            self.number("cache.redis.connections", shape.connections, 1..=64, CONNECTIONS);
+        let connections = self.number(
+            "cache.redis.connections",
+            shape.connections,
+            1..=64,
+            CONNECTIONS,
+        );
         Some(Redis {
             username: self.value("cache.redis.username", shape.username),
-            password: self.secret("cache.redis.password", shape.password_file, shape.password_env),
+            password: self.secret(
+                "cache.redis.password",
+                shape.password_file,
+                shape.password_env,
+            ),
             sentinel_password: self.secret(
                 "cache.redis.sentinel_password",
                 shape.sentinel_password_file,
@@ -82,7 +90,7 @@ impl Check<'_> {
             ca,
             identity,
             prefix: self
-                .text("cache.redis.prefix", shape.prefix, is_name, "up to 64 letters, digits, ._-")
+                .text("cache.redis.prefix", shape.prefix, is_name, NAME)
                 .unwrap_or_else(|| PREFIX.to_owned()),
             connections: usize::try_from(connections).unwrap_or(1),
             connect_timeout: self.span(
@@ -133,12 +141,17 @@ impl Check<'_> {
         let mut urls: Vec<String> = Vec::new();
         for (index, url) in given.into_iter().enumerate() {
             let key = format!("cache.redis.urls[{index}]");
-            let Some(url) = self.value(&key, Some(url)) else { continue };
+            let Some(url) = self.value(&key, Some(url)) else {
+                continue;
+            };
             if let Err(expected) = redis_url(&url, several) {
                 self.refuse(&key, &quoted(&url), expected);
             } else if urls.contains(&url) {
                 self.refuse(&key, &quoted(&url), "each URL once");
-            } else if urls.first().is_some_and(|first| scheme(first) != scheme(&url)) {
+            } else if urls
+                .first()
+                .is_some_and(|first| scheme(first) != scheme(&url))
+            {
                 self.refuse(&key, &quoted(&url), "the scheme of the first URL");
             } else {
                 urls.push(url);
@@ -146,7 +159,10 @@ impl Check<'_> {
         }
         match (sentinels, urls.len()) {
             (_, 0) => None,
-            (true, _) => Some(Topology::Sentinel { sentinels: urls, master: master? }),
+            (true, _) => Some(Topology::Sentinel {
+                sentinels: urls,
+                master: master?,
+            }),
             (false, 1) => urls.pop().map(Topology::Single),
             (false, _) => Some(Topology::Cluster(urls)),
         }
@@ -157,17 +173,32 @@ impl Check<'_> {
         shape: &mut file::Redis,
         encrypted: bool,
     ) -> (Option<PathBuf>, Option<Certificate>) {
-        for (key, given) in [("ca", &shape.ca), ("cert", &shape.cert), ("key", &shape.key)] {
-            if let (Some(given), false) = (given, encrypted) {
-                let key = format!("cache.redis.{key}");
-                self.refuse(&key, &given.written, "no such key with redis://, only with rediss://");
+        if !encrypted {
+            let keys = [
+                ("ca", &shape.ca),
+                ("cert", &shape.cert),
+                ("key", &shape.key),
+            ];
+            for (key, given) in keys {
+                let Some(given) = given else { continue };
+                let expected = "no such key with redis://, only with rediss://";
+                self.refuse(&format!("cache.redis.{key}"), &given.written, expected);
             }
+            return (None, None);
         }
         if let (Some(cert), None) = (&shape.cert, &shape.key) {
-            self.refuse("cache.redis.cert", &cert.written, "cache.redis.key beside it");
+            self.refuse(
+                "cache.redis.cert",
+                &cert.written,
+                "cache.redis.key beside it",
+            );
         }
         if let (None, Some(key)) = (&shape.cert, &shape.key) {
-            self.refuse("cache.redis.key", &key.written, "cache.redis.cert beside it");
+            self.refuse(
+                "cache.redis.key",
+                &key.written,
+                "cache.redis.cert beside it",
+            );
         }
         let ca = self.file("cache.redis.ca", shape.ca.take());
         let cert = self.file("cache.redis.cert", shape.cert.take());
@@ -180,7 +211,11 @@ impl Check<'_> {
 /// Says what a URL of Redis should be like when it is not.
 fn redis_url(url: &str, cluster: bool) -> Result<(), &'static str> {
     let form = "redis://host:port/database or rediss://host:port/database";
-    let Parts { scheme, authority, path } = split(url).ok_or(form)?;
+    let Parts {
+        scheme,
+        authority,
+        path,
+    } = split(url).ok_or(form)?;
     if authority.contains('@') {
         return Err("no user or password in it; use username and password_file or password_env");
     }
@@ -202,7 +237,10 @@ fn scheme(url: &str) -> Option<&str> {
 fn is_encrypted(topology: &Topology) -> bool {
     let first = match topology {
         Topology::Single(url) => Some(url),
-        Topology::Cluster(urls) | Topology::Sentinel { sentinels: urls, .. } => urls.first(),
+        Topology::Cluster(urls)
+        | Topology::Sentinel {
+            sentinels: urls, ..
+        } => urls.first(),
     };
     first.and_then(|url| scheme(url)) == Some("rediss")
 }

@@ -15,21 +15,37 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180)
 
 impl Check<'_> {
     pub(super) fn listen(&mut self, shape: file::Listen) -> Listen {
-        let http = self.addresses("listen.http", shape.http).unwrap_or_else(|| vec![HTTP]);
-        let https = self.addresses("listen.https", shape.https).unwrap_or_default();
+        let http = self
+            .addresses("listen.http", shape.http)
+            .unwrap_or_else(|| vec![HTTP]);
+        let https = self
+            .addresses("listen.https", shape.https)
+            .unwrap_or_default();
         let admin = self.value("listen.admin", shape.admin).unwrap_or(ADMIN);
         // Prior knowledge is for balancers; in the open it only opens another parser to strangers.
         let h2c = self.value("listen.h2c", shape.h2c).unwrap_or(false);
         if http.is_empty() && https.is_empty() {
-            self.refuse("listen.http", "[]", "at least one address in listen.http or listen.https");
+            self.refuse(
+                "listen.http",
+                "[]",
+                "at least one address in listen.http or listen.https",
+            );
         }
         self.distinct(&http, &https, admin);
-        Listen { http, https, admin, h2c }
+        Listen {
+            http,
+            https,
+            admin,
+            h2c,
+        }
     }
 
     pub(super) fn certificates(&mut self, shape: file::Tls, listen: &Listen) -> Vec<Certificate> {
         if shape.certificates.is_empty() && !listen.https.is_empty() {
-            self.miss("tls.certificates", "at least one { cert, key } for listen.https");
+            self.miss(
+                "tls.certificates",
+                "at least one { cert, key } for listen.https",
+            );
         }
         let mut certificates = Vec::new();
         for (index, pair) in shape.certificates.into_iter().enumerate() {
@@ -49,16 +65,18 @@ impl Check<'_> {
         self.file(key, given)
     }
 
+    /// Returns a list of addresses, `None` when it is absent or any of them is wrong.
     fn addresses(
         &mut self,
         key: &str,
         given: Option<Vec<Given<SocketAddr>>>,
     ) -> Option<Vec<SocketAddr>> {
-        let mut addresses = Vec::new();
-        for (index, address) in given?.into_iter().enumerate() {
-            addresses.extend(self.value(&format!("{key}[{index}]"), Some(address)));
-        }
-        Some(addresses)
+        let addresses: Vec<Option<SocketAddr>> = given?
+            .into_iter()
+            .enumerate()
+            .map(|(index, address)| self.value(&format!("{key}[{index}]"), Some(address)))
+            .collect();
+        addresses.into_iter().collect()
     }
 
     /// Refuses an address that is listened on twice. Port 0 is a fresh port each time.

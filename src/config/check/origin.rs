@@ -30,13 +30,21 @@ struct Reach {
 impl Check<'_> {
     pub(super) fn origin(&mut self, at: &str, shape: &mut file::Site) -> Option<Origin> {
         let health = std::mem::take(&mut shape.health);
-        let starts = |path: &str| path.strip_prefix('/').is_some_and(|key| {
-            key.is_empty() || is_key(key.trim_end_matches('/'))
-        });
-        let health_path =
-            self.text(&format!("{at}.health.path"), health.path, starts, "a path such as \"/up\"");
-        let health_interval =
-            self.span(&format!("{at}.health.interval"), health.interval, HEALTH_INTERVAL);
+        let starts = |path: &str| {
+            path.strip_prefix('/')
+                .is_some_and(|key| key.is_empty() || is_key(key.trim_end_matches('/')))
+        };
+        let health_path = self.text(
+            &format!("{at}.health.path"),
+            health.path,
+            starts,
+            "a path such as \"/up\"",
+        );
+        let health_interval = self.span(
+            &format!("{at}.health.interval"),
+            health.interval,
+            HEALTH_INTERVAL,
+        );
         let key = format!("{at}.origin");
         if shape.origin.is_none() {
             self.miss(&key, SCHEMES);
@@ -81,7 +89,12 @@ impl Check<'_> {
             ("s3", shape.s3.is_some(), "s3://", scheme == "s3"),
             ("gcs", shape.gcs.is_some(), "gs://", scheme == "gs"),
             ("azure", shape.azure.is_some(), "az://", scheme == "az"),
-            ("http", shape.http.is_some(), "http:// or https://", scheme.starts_with("http")),
+            (
+                "http",
+                shape.http.is_some(),
+                "http:// or https://",
+                scheme.starts_with("http"),
+            ),
         ];
         for (name, present, schemes, own) in sections {
             if present && !own {
@@ -100,7 +113,11 @@ impl Check<'_> {
             }
             _ => {
                 let written = quoted(&format!("file://{}{}", parts.authority, parts.path));
-                self.refuse(key, &written, "file:///absolute/path or file://./relative/path");
+                self.refuse(
+                    key,
+                    &written,
+                    "file:///absolute/path or file://./relative/path",
+                );
                 return None;
             }
         };
@@ -110,17 +127,30 @@ impl Check<'_> {
             self.refuse(key, &written, expected);
             return None;
         }
-        let reach = Reach { endpoints: Vec::new(), ca: None, http2: false };
+        let reach = Reach {
+            endpoints: Vec::new(),
+            ca: None,
+            http2: false,
+        };
         Some((Store::File(path), reach))
     }
 
     fn s3(&mut self, at: &str, parts: Parts<'_>, mut shape: file::S3) -> Option<(Store, Reach)> {
         let region = self
-            .text(&format!("{at}.s3.region"), shape.region.take(), is_name, "a region's name")
+            .text(
+                &format!("{at}.s3.region"),
+                shape.region.take(),
+                is_name,
+                "a region's name",
+            )
             .unwrap_or_else(|| REGION.to_owned());
         let reach = Reach {
             endpoints: self
-                .endpoints(&format!("{at}.s3"), shape.endpoint.take(), shape.endpoints.take())
+                .endpoints(
+                    &format!("{at}.s3"),
+                    shape.endpoint.take(),
+                    shape.endpoints.take(),
+                )
                 .unwrap_or_else(|| vec![format!("https://s3.{region}.amazonaws.com")]),
             ca: self.file(&format!("{at}.s3.ca"), shape.ca.take()),
             http2: self.http2(&format!("{at}.s3.http2"), shape.http2.take()),
@@ -142,6 +172,17 @@ impl Check<'_> {
     fn s3_credentials(&mut self, at: &str, shape: file::S3) -> S3Credentials {
         let key = format!("{at}.anonymous");
         let anonymous = self.value(&key, shape.anonymous).unwrap_or(false);
+        let access_given = shape.access_key_file.is_some() || shape.access_key_env.is_some();
+        let secret_given = shape.secret_key_file.is_some() || shape.secret_key_env.is_some();
+        if access_given != secret_given {
+            let missing = if access_given {
+                "secret_key"
+            } else {
+                "access_key"
+            };
+            let expected = format!("it, or {missing}_env, beside the other key");
+            self.miss(&format!("{at}.{missing}_file"), expected);
+        }
         let access = self.secret(
             &format!("{at}.access_key"),
             shape.access_key_file,
@@ -153,31 +194,19 @@ impl Check<'_> {
             shape.secret_key_env,
         );
         let profile = self.value(&format!("{at}.profile"), shape.profile);
-        let ways = [anonymous, access.is_some() || secret.is_some(), profile.is_some()];
+        let ways = [anonymous, access_given || secret_given, profile.is_some()];
         if ways.into_iter().filter(|way| *way).count() > 1 {
             let expected = "one of anonymous, a profile, or access and secret key";
             self.refuse(at, "{ ... }", expected);
         }
-        match (anonymous, access, secret) {
-            (true, ..) => S3Credentials::Anonymous,
-            (false, Some(access_key), Some(secret_key)) => {
-                S3Credentials::Static { access_key, secret_key }
-            }
-            (false, Some(_), None) => {
-                self.half(&format!("{at}.secret_key"), "access_key");
-                S3Credentials::Anonymous
-            }
-            (false, None, Some(_)) => {
-                self.half(&format!("{at}.access_key"), "secret_key");
-                S3Credentials::Anonymous
-            }
-            (false, None, None) => S3Credentials::Chain { profile },
+        match (access, secret) {
+            _ if anonymous => S3Credentials::Anonymous,
+            (Some(access_key), Some(secret_key)) => S3Credentials::Static {
+                access_key,
+                secret_key,
+            },
+            _ => S3Credentials::Chain { profile },
         }
-    }
-
-    fn half(&mut self, key: &str, other: &str) {
-        let expected = format!("{key}_file or {key}_env beside {other}");
-        self.miss(&format!("{key}_file"), expected);
     }
 
     fn google(
@@ -188,13 +217,20 @@ impl Check<'_> {
     ) -> Option<(Store, Reach)> {
         let reach = Reach {
             endpoints: self
-                .endpoints(&format!("{at}.gcs"), shape.endpoint.take(), shape.endpoints.take())
+                .endpoints(
+                    &format!("{at}.gcs"),
+                    shape.endpoint.take(),
+                    shape.endpoints.take(),
+                )
                 .unwrap_or_else(|| vec![GOOGLE.to_owned()]),
             ca: self.file(&format!("{at}.gcs.ca"), shape.ca.take()),
             http2: self.http2(&format!("{at}.gcs.http2"), shape.http2.take()),
         };
         let key = format!("{at}.gcs.credentials_file");
-        let written = shape.credentials_file.as_ref().map(|given| given.written.clone());
+        let written = shape
+            .credentials_file
+            .as_ref()
+            .map(|given| given.written.clone());
         let credentials = self.file(&key, shape.credentials_file);
         let anonymous = self.value(&format!("{at}.gcs.anonymous"), shape.anonymous);
         if let (Some(written), Some(true)) = (written, anonymous) {
@@ -236,10 +272,22 @@ impl Check<'_> {
         }
         let container = self.bucket(at, parts)?;
         let account = account?;
-        let endpoints = endpoints
-            .unwrap_or_else(|| vec![format!("https://{account}.blob.core.windows.net")]);
-        let store = Store::Azure { account, container, key: shared, anonymous };
-        Some((store, Reach { endpoints, ca, http2 }))
+        let endpoints =
+            endpoints.unwrap_or_else(|| vec![format!("https://{account}.blob.core.windows.net")]);
+        let store = Store::Azure {
+            account,
+            container,
+            key: shared,
+            anonymous,
+        };
+        Some((
+            store,
+            Reach {
+                endpoints,
+                ca,
+                http2,
+            },
+        ))
     }
 
     fn web(&mut self, at: &str, parts: Parts<'_>, shape: file::Web) -> Option<(Store, Reach)> {
@@ -247,7 +295,12 @@ impl Check<'_> {
         let ca = self.file(&format!("{at}.http.ca"), shape.ca);
         let http2 = self.http2(&format!("{at}.http.http2"), shape.http2);
         let expected = "a host with or without a port";
-        let host = self.text(&format!("{at}.http.host"), shape.host, is_authority, expected);
+        let host = self.text(
+            &format!("{at}.http.host"),
+            shape.host,
+            is_authority,
+            expected,
+        );
         if !is_authority(parts.authority) || !is_prefix(parts.path.trim_end_matches('/')) {
             let url = format!("{}://{}{}", parts.scheme, parts.authority, parts.path);
             let expected = "http:// or https:// with host, port and path only";
@@ -256,9 +309,16 @@ impl Check<'_> {
         }
         // With endpoints of its own the URL names the site and no longer an address.
         let host = host.or_else(|| given.as_ref().map(|_| parts.authority.to_owned()));
-        let endpoints = given
-            .unwrap_or_else(|| vec![format!("{}://{}", parts.scheme, parts.authority)]);
-        Some((Store::Web { host }, Reach { endpoints, ca, http2 }))
+        let endpoints =
+            given.unwrap_or_else(|| vec![format!("{}://{}", parts.scheme, parts.authority)]);
+        Some((
+            Store::Web { host },
+            Reach {
+                endpoints,
+                ca,
+                http2,
+            },
+        ))
     }
 
     /// Returns the bucket or container of the URL of an origin.
@@ -266,7 +326,11 @@ impl Check<'_> {
         if is_name(parts.authority) && is_prefix(parts.path.trim_end_matches('/')) {
             return Some(parts.authority.to_owned());
         }
-        let Parts { scheme, authority, path } = parts;
+        let Parts {
+            scheme,
+            authority,
+            path,
+        } = parts;
         let written = quoted(&format!("{scheme}://{authority}{path}"));
         let expected = format!("{scheme}://bucket or {scheme}://bucket/prefix");
         self.refuse(&format!("{at}.origin"), &written, expected);
@@ -287,7 +351,9 @@ impl Check<'_> {
         }
         let expected = "http://host:port or https://host:port, without path";
         if one.is_some() {
-            return self.text(&one_key, one, is_endpoint, expected).map(|one| vec![one]);
+            return self
+                .text(&one_key, one, is_endpoint, expected)
+                .map(|one| vec![one]);
         }
         let several = several?;
         if several.is_empty() {
@@ -296,7 +362,9 @@ impl Check<'_> {
         let mut endpoints = Vec::new();
         for (index, given) in several.into_iter().enumerate() {
             let key = format!("{at}.endpoints[{index}]");
-            let Some(text) = self.text(&key, Some(given), is_endpoint, expected) else { continue };
+            let Some(text) = self.text(&key, Some(given), is_endpoint, expected) else {
+                continue;
+            };
             if endpoints.contains(&text) {
                 self.refuse(&key, &quoted(&text), "each endpoint once");
             } else {

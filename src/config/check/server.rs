@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::file;
 use super::super::given::Given;
 use super::super::{CutOff, Listen, Log, LogFormat, Purge, Secret, Server};
-use super::{Check, is_name, quoted};
+use super::{Check, NAME, is_name, quoted};
 
 /// Two descriptors a connection at most, well below the unit's limit of 65,536.
 const CONNECTIONS_MAX: u32 = 20_000;
@@ -51,7 +51,9 @@ impl Check<'_> {
         listen: &Listen,
     ) -> Server {
         let node = self.node(shape.node, listen);
-        let processors = u32::try_from(self.around.processors).unwrap_or(1).clamp(1, 1024);
+        let processors = u32::try_from(self.around.processors)
+            .unwrap_or(1)
+            .clamp(1, 1024);
         let threads = self.number("server.threads", shape.threads, 1..=1024, processors);
         let total = self.number(
             "server.max_connections",
@@ -92,7 +94,9 @@ impl Check<'_> {
             level: self
                 .text("log.level", shape.level, parses, expected)
                 .unwrap_or_else(|| LEVEL.to_owned()),
-            format: self.value("log.format", shape.format).unwrap_or(LogFormat::Text),
+            format: self
+                .value("log.format", shape.format)
+                .unwrap_or(LogFormat::Text),
             // Off: thousands of lines a second are for those who have a place for them.
             access: self.value("log.access", shape.access).unwrap_or(false),
         }
@@ -105,13 +109,14 @@ impl Check<'_> {
             self.refuse("purge.lease", &written, "a duration of at least \"1s\"");
         }
         // Serving: an edge that stops because its log is away is the larger harm for video.
-        let cut_off = self.value("purge.cut_off", shape.cut_off).unwrap_or(CutOff::Serve);
+        let cut_off = self
+            .value("purge.cut_off", shape.cut_off)
+            .unwrap_or(CutOff::Serve);
         Purge { lease, cut_off }
     }
 
     fn node(&mut self, given: Option<Given<String>>, listen: &Listen) -> String {
-        let expected = "up to 64 letters, digits, dots, underscores and hyphens";
-        self.text("server.node", given, is_name, expected)
+        self.text("server.node", given, is_name, NAME)
             .unwrap_or_else(|| default_node(self.around.hostname, listen))
     }
 
@@ -126,10 +131,14 @@ impl Check<'_> {
             .flatten()
             .map(|given| given.written.clone())
             .next();
-        let key = if shape.token_file.is_some() { "admin.token_file" } else { "admin.token_env" };
+        let key = if shape.token_file.is_some() {
+            "admin.token_file"
+        } else {
+            "admin.token_env"
+        };
         let token = self.secret("admin.token", shape.token_file, shape.token_env)?;
-        let strong = token.0.len() >= TOKEN_CHARS_MIN
-            && token.0.bytes().all(|byte| byte.is_ascii_graphic());
+        let strong =
+            token.0.len() >= TOKEN_CHARS_MIN && token.0.bytes().all(|byte| byte.is_ascii_graphic());
         if !strong {
             let expected = "a token of 16 or more printable ASCII characters without spaces";
             self.refuse(key, &source.unwrap_or_default(), expected);
@@ -140,9 +149,24 @@ impl Check<'_> {
 
 /// Several nodes of one machine differ by their port.
 fn default_node(hostname: &str, listen: &Listen) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || ".-_".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
     let host: String = hostname.trim().chars().take(58).map(safe).collect();
-    let host = if host.is_empty() { "weir".to_owned() } else { host };
-    let port = listen.http.iter().chain(&listen.https).next().map_or(0, SocketAddr::port);
+    let host = if host.is_empty() {
+        "weir".to_owned()
+    } else {
+        host
+    };
+    let port = listen
+        .http
+        .iter()
+        .chain(&listen.https)
+        .next()
+        .map_or(0, SocketAddr::port);
     format!("{host}-{port}")
 }

@@ -9,7 +9,7 @@ use super::super::file;
 use super::super::given::Given;
 use super::super::{Deadlines, Lifetimes, Paths, QueryPolicy, Site};
 use super::url::{is_endpoint, is_host, is_key};
-use super::{Check, is_name, quoted};
+use super::{Check, NAME, is_name, quoted};
 
 /// A handshake across a continent takes 0.3 s; a second covers one lost packet.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -62,7 +62,11 @@ impl Check<'_> {
             let at = format!("site[{index}]");
             if let Some(site) = self.site(&at, shape, &mut taken) {
                 if sites.iter().any(|other| other.name == site.name) {
-                    self.refuse(&format!("{at}.name"), &quoted(&site.name), "a name used once");
+                    self.refuse(
+                        &format!("{at}.name"),
+                        &quoted(&site.name),
+                        "a name used once",
+                    );
                 }
                 sites.push(Arc::new(site));
             }
@@ -70,19 +74,13 @@ impl Check<'_> {
         sites
     }
 
-    fn site(
-        &mut self,
-        at: &str,
-        mut shape: file::Site,
-        taken: &mut Vec<String>,
-    ) -> Option<Site> {
+    fn site(&mut self, at: &str, mut shape: file::Site, taken: &mut Vec<String>) -> Option<Site> {
         let hosts = self.hosts(at, std::mem::take(&mut shape.hosts), taken);
-        let expected = "up to 64 letters, digits, dots, underscores and hyphens";
-        let name = self.text(&format!("{at}.name"), shape.name.take(), is_name, expected);
+        let name = self.text(&format!("{at}.name"), shape.name.take(), is_name, NAME);
         let origin = self.origin(at, &mut shape);
-        let web = origin.as_ref().is_none_or(|origin| {
-            matches!(origin.store, super::super::Store::Web { .. })
-        });
+        let web = origin
+            .as_ref()
+            .is_none_or(|origin| matches!(origin.store, super::super::Store::Web { .. }));
         let methods = self.methods(at, shape.methods, web);
         let query = self.query(at, shape.query);
         let cors = self.cors(at, shape.cors);
@@ -111,11 +109,16 @@ impl Check<'_> {
     ) -> Vec<String> {
         let mut hosts = Vec::new();
         if given.is_empty() {
-            self.miss(&format!("{at}.hosts"), "at least one host name, or \"*\" for any");
+            self.miss(
+                &format!("{at}.hosts"),
+                "at least one host name, or \"*\" for any",
+            );
         }
         for (index, host) in given.into_iter().enumerate() {
             let key = format!("{at}.hosts[{index}]");
-            let Some(host) = self.value(&key, Some(host)) else { continue };
+            let Some(host) = self.value(&key, Some(host)) else {
+                continue;
+            };
             let lower = host.to_ascii_lowercase();
             let expected = if lower != "*" && !is_host(&lower) {
                 "a host name without port, or \"*\" for any"
@@ -135,11 +138,15 @@ impl Check<'_> {
 
     fn methods(&mut self, at: &str, given: Option<Vec<Given<String>>>, web: bool) -> Vec<Method> {
         let own = [Method::GET, Method::HEAD, Method::OPTIONS];
-        let Some(given) = given else { return own.to_vec() };
+        let Some(given) = given else {
+            return own.to_vec();
+        };
         let mut methods = Vec::new();
         for (index, method) in given.into_iter().enumerate() {
             let key = format!("{at}.methods[{index}]");
-            let Some(text) = self.value(&key, Some(method)) else { continue };
+            let Some(text) = self.value(&key, Some(method)) else {
+                continue;
+            };
             let upper = text.bytes().all(|byte| byte.is_ascii_uppercase());
             let Some(method) = Method::from_bytes(text.as_bytes()).ok().filter(|_| upper) else {
                 self.refuse(&key, &quoted(&text), "a method in upper case");
@@ -148,7 +155,8 @@ impl Check<'_> {
             if method == Method::CONNECT || method == Method::TRACE {
                 self.refuse(&key, &quoted(&text), "neither CONNECT nor TRACE");
             } else if !web && !own.contains(&method) {
-                let expected = "GET, HEAD or OPTIONS; others only with http:// and https:// origins";
+                let expected =
+                    "GET, HEAD or OPTIONS; others only with http:// and https:// origins";
                 self.refuse(&key, &quoted(&text), expected);
             } else if !methods.contains(&method) {
                 methods.push(method);
@@ -164,17 +172,25 @@ impl Check<'_> {
 
     fn query(&mut self, at: &str, given: Option<Given<QueryPolicy>>) -> QueryPolicy {
         // Dropped: of a query that the origin ignores, each value would be a copy of its own.
-        self.value(&format!("{at}.query"), given).unwrap_or(QueryPolicy::Drop)
+        self.value(&format!("{at}.query"), given)
+            .unwrap_or(QueryPolicy::Drop)
     }
 
     fn cors(&mut self, at: &str, given: Option<Vec<Given<String>>>) -> Vec<String> {
         // Any: what is served carries no cookies, and players run on their owners' pages.
-        let Some(given) = given else { return vec!["*".to_owned()] };
+        let Some(given) = given else {
+            return vec!["*".to_owned()];
+        };
         let mut origins = Vec::new();
         for (index, origin) in given.into_iter().enumerate() {
             let holds = |text: &str| text == "*" || is_endpoint(text);
             let expected = "an origin such as \"https://www.example.com\", or \"*\" for any";
-            origins.extend(self.text(&format!("{at}.cors[{index}]"), Some(origin), holds, expected));
+            origins.extend(self.text(
+                &format!("{at}.cors[{index}]"),
+                Some(origin),
+                holds,
+                expected,
+            ));
         }
         origins
     }
@@ -226,10 +242,13 @@ impl Check<'_> {
 
 /// Whether `text` is a key with `{id}` in it and no other braces.
 fn is_template(text: &str) -> bool {
-    let rest = text.replace("{id}", "");
-    text.contains("{id}") && !rest.contains(['{', '}']) && is_key(text)
+    text.contains("{id}") && is_key(&text.replace("{id}", "id"))
 }
 
 fn default_name(host: &str) -> String {
-    if host == "*" { "default".to_owned() } else { host.to_owned() }
+    if host == "*" {
+        "default".to_owned()
+    } else {
+        host.to_owned()
+    }
 }

@@ -18,7 +18,11 @@ pub(super) fn split(text: &str) -> Option<Parts<'_>> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end)?;
-    Some(Parts { scheme, authority, path })
+    Some(Parts {
+        scheme,
+        authority,
+        path,
+    })
 }
 
 /// Whether `text` is `http://host`, `https://host`, each with or without port, and nothing more.
@@ -44,10 +48,15 @@ pub(super) fn is_authority(text: &str) -> bool {
 
 /// Whether `text` is a DNS name, an IPv4 address, or an IPv6 address in brackets.
 pub(super) fn is_host(text: &str) -> bool {
-    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+    if let Some(address) = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
         return address.parse::<Ipv6Addr>().is_ok();
     }
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
     if digits {
         return text.parse::<Ipv4Addr>().is_ok();
     }
@@ -61,7 +70,7 @@ pub(super) fn is_prefix(path: &str) -> bool {
 
 /// Whether `key` is one or more segments of plain URL characters, without dot segments.
 pub(super) fn is_key(key: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%{}".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
     key.split('/').all(|segment| {
         !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(plain)
     })
@@ -76,8 +85,7 @@ fn is_label(label: &str) -> bool {
 }
 
 fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-        && text.parse::<u16>().is_ok_and(|port| port > 0)
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 #[cfg(test)]
@@ -123,11 +131,19 @@ mod tests {
 
     #[test]
     fn hosts_are_names_or_addresses() {
-        for text in ["a", "edge.example.com", "xn--bcher-kva.example", "10.0.0.1", "[::1]"] {
+        for text in [
+            "a",
+            "edge.example.com",
+            "xn--bcher-kva.example",
+            "10.0.0.1",
+            "[::1]",
+        ] {
             assert!(is_host(text), "{text}");
         }
         let long = "a".repeat(64);
-        for text in ["", ".", "a.", ".a", "a..b", "-a", "a-", "a/b", "10.0.0", "bücher", &long] {
+        for text in [
+            "", ".", "a.", ".a", "a..b", "-a", "a-", "a/b", "10.0.0", "bücher", &long,
+        ] {
             assert!(!is_host(text), "{text}");
         }
     }
@@ -137,10 +153,13 @@ mod tests {
         for text in ["", "/a", "/a/b-c_d.e", "/%20"] {
             assert!(is_prefix(text), "{text}");
         }
-        for text in ["/", "a", "/a/", "//a", "/..", "/a/./b", "/a?b", "/a#b", "/a b", "/a\\b"] {
+        for text in [
+            "/", "a", "/a/", "//a", "/..", "/a/./b", "/a?b", "/a#b", "/a b", "/a\\b",
+        ] {
             assert!(!is_prefix(text), "{text}");
         }
-        assert!(is_key("{id}/master.m3u8"));
-        assert!(!is_key("/{id}.mp4"));
+        assert!(is_key("id/master.m3u8"));
+        assert!(!is_key("/id.mp4"));
+        assert!(!is_key("{id}.mp4"));
     }
 }

@@ -12,7 +12,11 @@ use super::super::file::File;
 /// Returns each key as a path of names: `cache.redis.urls`.
 pub(super) fn all() -> Vec<String> {
     let mut keys = Vec::new();
-    File::deserialize(Everything { at: String::new(), keys: &mut keys }).unwrap();
+    File::deserialize(Everything {
+        at: String::new(),
+        keys: &mut keys,
+    })
+    .unwrap();
     keys
 }
 
@@ -44,7 +48,10 @@ impl<'de> Deserializer<'de> for Everything<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_map(Fields { value: self, fields: fields.iter().copied().collect() })
+        visitor.visit_map(Fields {
+            value: self,
+            fields: fields.iter().copied().collect(),
+        })
     }
 
     forward_to_deserialize_any! {
@@ -64,7 +71,10 @@ impl<'de> SeqAccess<'de> for One<'_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        self.value.take().map(|value| seed.deserialize(value)).transpose()
+        self.value
+            .take()
+            .map(|value| seed.deserialize(value))
+            .transpose()
     }
 }
 
@@ -76,8 +86,13 @@ struct Fields<'a> {
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let Some(name) = self.fields.front() else { return Ok(None) };
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        let Some(name) = self.fields.front() else {
+            return Ok(None);
+        };
         let name: StrDeserializer<'_, Error> = name.into_deserializer();
         seed.deserialize(name).map(Some)
     }
@@ -85,7 +100,14 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
         let name = self.fields.pop_front().unwrap();
         let at = &self.value.at;
-        let at = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-        seed.deserialize(Everything { at, keys: &mut *self.value.keys })
+        let at = if at.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{at}.{name}")
+        };
+        seed.deserialize(Everything {
+            at,
+            keys: &mut *self.value.keys,
+        })
     }
 }

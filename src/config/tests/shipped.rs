@@ -10,7 +10,9 @@ use super::{keys, parse};
 const EXAMPLE: &str = "# example";
 
 fn conf(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("conf")
+        .join(name)
 }
 
 /// The reference with its keys uncommented: lines `#key = value` and `#[section]`.
@@ -18,7 +20,11 @@ fn uncommented(keep: fn(&str) -> bool) -> String {
     let text = std::fs::read_to_string(conf("weir.toml")).unwrap();
     let line = |line: &str| match line.strip_prefix('#') {
         Some(key) if key.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
-            if keep(key) { key.to_owned() } else { String::new() }
+            if keep(key) {
+                key.to_owned()
+            } else {
+                String::new()
+            }
         }
         _ => line.to_owned(),
     };
@@ -39,7 +45,9 @@ fn has(value: &toml::Value, path: &str) -> bool {
         return list.iter().any(|value| has(value, path));
     }
     let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-    value.get(name).is_some_and(|value| rest.is_empty() || has(value, rest))
+    value
+        .get(name)
+        .is_some_and(|value| rest.is_empty() || has(value, rest))
 }
 
 #[test]
@@ -52,7 +60,10 @@ fn the_reference_names_every_key_and_no_other() {
     let text = uncommented(|_| true);
     toml::from_str::<File>(&text).unwrap();
     let value = toml::Value::Table(text.parse().unwrap());
-    let missing: Vec<String> = keys::all().into_iter().filter(|key| !has(&value, key)).collect();
+    let missing: Vec<String> = keys::all()
+        .into_iter()
+        .filter(|key| !has(&value, key))
+        .collect();
     assert_eq!(missing, Vec::<String>::new());
     assert!(keys::all().len() > 80, "the keys were found");
 }
