@@ -95,15 +95,13 @@ fn said(_written: io::Result<()>, code: u8) -> ExitCode {
 /// Says in a line what a node of this configuration would do.
 fn summary(config: &Config) -> String {
     let redis = match config.cache.redis.as_ref().map(|redis| &redis.topology) {
-        None => "no redis".to_owned(),
-        Some(Topology::Single(_)) => "one redis".to_owned(),
-        Some(Topology::Cluster(urls)) => format!("a redis cluster by {} nodes", urls.len()),
-        Some(Topology::Sentinel { sentinels, .. }) => {
-            format!("a redis by {} sentinels", sentinels.len())
-        }
+        None => "none".to_owned(),
+        Some(Topology::Single(_)) => "single".to_owned(),
+        Some(Topology::Cluster(urls)) => format!("cluster by {} nodes", urls.len()),
+        Some(Topology::Sentinel { sentinels, .. }) => format!("by {} sentinels", sentinels.len()),
     };
     format!(
-        "node {}, {} listeners, {} sites, {} MiB of memory, {redis}",
+        "node {}, listeners {}, sites {}, memory {} MiB, redis {redis}",
         config.server.node,
         config.listen.http.len() + config.listen.https.len(),
         config.sites.len(),
@@ -142,7 +140,7 @@ mod tests {
         let config = Config::parse(text, Path::new("/")).unwrap();
         assert_eq!(
             summary(&config),
-            "node a, 1 listeners, 1 sites, 1024 MiB of memory, no redis"
+            "node a, listeners 1, sites 1, memory 1024 MiB, redis none"
         );
     }
 }

@@ -33,6 +33,14 @@ fn check_site(cases: &[(&str, &str)]) {
     }
 }
 
+/// Checks an origin with keys that continue its site.
+fn check_origin(cases: &[(&str, &str, &str)]) {
+    for (origin, keys, expected) in cases {
+        let text = format!("[[site]]\nhosts = [\"a\"]\norigin = \"{origin}\"\n{keys}");
+        assert_eq!(&said(&text), expected, "of {text}");
+    }
+}
+
 #[test]
 fn syntax_and_unknown_keys_name_line_and_key() {
     for (text, expected) in [
@@ -322,6 +330,12 @@ fn wrong_rules_of_a_site_are_named() {
             "methods = [\"GET\", \"head\"]",
             "site[0].methods[1] = \"head\": expected a method in upper case",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_keys_of_a_site_are_named() {
+    check_site(&[
         (
             "query = \"keep\"",
             "site[0].query = \"keep\": expected \"drop\", \"all\" or a list of parameters such as \
@@ -387,7 +401,7 @@ fn wrong_rules_of_a_site_are_named() {
 
 #[test]
 fn wrong_origins_are_named() {
-    let cases = [
+    check_origin(&[
         (
             "s3:/vod",
             "",
@@ -454,6 +468,12 @@ fn wrong_origins_are_named() {
             "s3.endpoints = [\"http://b\", \"http://b\"]",
             "site[0].s3.endpoints[1] = \"http://b\": expected each endpoint once",
         ),
+    ]);
+}
+
+#[test]
+fn wrong_store_sections_are_named() {
+    check_origin(&[
         (
             "s3://vod",
             "s3.addressing = \"dns\"",
@@ -514,9 +534,5 @@ fn wrong_origins_are_named() {
             "site[0].http.ca = \"ca.pem\": expected a file that can be read (/nowhere/ca.pem: No \
                 such file or directory (os error 2))",
         ),
-    ];
-    for (origin, keys, expected) in cases {
-        let text = format!("[[site]]\nhosts = [\"a\"]\norigin = \"{origin}\"\n{keys}");
-        assert_eq!(said(&text), expected, "of {text}");
-    }
+    ]);
 }
