@@ -62,7 +62,7 @@ pub struct Config {
     pub cache: Cache,
     /// Purge behaviour.
     pub purge: Purge,
-    /// What is served, first match wins.
+    /// What is served: the site that lists a host, else the one that lists `*`. No host is twice.
     pub sites: Vec<Arc<Site>>,
 }
 
@@ -105,13 +105,28 @@ impl Config {
 /// Keeps of a TOML error what is no excerpt of the file, which may hold a misplaced secret.
 fn syntax(text: &str, error: &toml::de::Error) -> Error {
     let end = error.span().map_or(0, |span| span.start);
-    let before = text.bytes().take(end);
-    let message = error.message().replace("unknown field", "unknown key");
-    let message: Vec<&str> = message.lines().collect();
+    let breaks = text.bytes().take(end).filter(|byte| *byte == b'\n').count();
+    let message = error
+        .message()
+        .replace("unknown field", "unknown key")
+        .replace('\n', ", ");
+    let message = without_password(&message);
+    let line = text.lines().nth(breaks).unwrap_or_default();
+    let message = match line.split_once('=').map(|(key, _)| key.trim()) {
+        Some(key) if is_bare(key) && !message.contains(&format!("`{key}`")) => {
+            format!("{key}: {message}")
+        }
+        _ => message,
+    };
     Error::Syntax {
-        line: before.filter(|byte| *byte == b'\n').count() + 1,
-        message: without_password(&message.join(", ")),
+        line: breaks + 1,
+        message,
     }
+}
+
+fn is_bare(key: &str) -> bool {
+    key.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 fn lines(faults: &[Fault]) -> String {

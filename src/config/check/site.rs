@@ -8,7 +8,7 @@ use http::Method;
 use super::super::file;
 use super::super::given::Given;
 use super::super::{Deadlines, Lifetimes, Paths, QueryPolicy, Site};
-use super::url::{is_endpoint, is_host, is_key};
+use super::url::{canonical_host, is_endpoint, is_key};
 use super::{Check, NAME, is_name, quoted};
 
 /// A handshake across a continent takes 0.3 s; a second covers one lost packet.
@@ -119,19 +119,24 @@ impl Check<'_> {
             let Some(host) = self.value(&key, Some(host)) else {
                 continue;
             };
-            let lower = host.to_ascii_lowercase();
-            let expected = if lower != "*" && !is_host(&lower) {
-                "a host name without port, or \"*\" for any"
-            } else if taken.contains(&lower) {
-                "a host that no other entry names"
-            } else if taken.iter().any(|other| other == "*") {
-                "no host after \"*\", which takes them all; put that site last"
+            let spelt = if host == "*" {
+                Some(host.clone())
             } else {
-                taken.push(lower.clone());
-                hosts.push(lower);
-                continue;
+                canonical_host(&host)
             };
-            self.refuse(&key, &quoted(&host), expected);
+            match spelt {
+                None => {
+                    let expected = "a host name without port, or \"*\" for any";
+                    self.refuse(&key, &quoted(&host), expected);
+                }
+                Some(host) if taken.contains(&host) => {
+                    self.refuse(&key, &quoted(&host), "a host that no other entry names");
+                }
+                Some(host) => {
+                    taken.push(host.clone());
+                    hosts.push(host);
+                }
+            }
         }
         hosts
     }

@@ -76,6 +76,20 @@ pub(super) fn is_key(key: &str) -> bool {
     })
 }
 
+/// Returns a host as it is compared: lower case, an IPv6 address in its shortest form.
+pub(super) fn canonical_host(text: &str) -> Option<String> {
+    if !is_host(text) {
+        return None;
+    }
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match inner.and_then(|inner| inner.parse::<Ipv6Addr>().ok()) {
+        Some(address) => Some(format!("[{address}]")),
+        None => Some(text.to_ascii_lowercase()),
+    }
+}
+
 fn is_label(label: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=63).contains(&label.len())
@@ -90,7 +104,7 @@ fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_endpoint, is_host, is_key, is_prefix};
+    use super::{canonical_host, is_endpoint, is_host, is_key, is_prefix};
 
     #[test]
     fn endpoints_are_scheme_host_and_port() {
@@ -145,6 +159,18 @@ mod tests {
             "", ".", "a.", ".a", "a..b", "-a", "a-", "a/b", "10.0.0", "bücher", &long,
         ] {
             assert!(!is_host(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_one_spelling() {
+        for (text, expected) in [
+            ("Edge.Example.com", Some("edge.example.com")),
+            ("[2001:DB8:0:0::1]", Some("[2001:db8::1]")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("a:80", None),
+        ] {
+            assert_eq!(canonical_host(text).as_deref(), expected);
         }
     }
 
