@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, StatusCode};
 
-use crate::asset::manifest_is_finished;
+use crate::asset::{Fill, Maturity, manifest_is_finished};
 use crate::cache::engine::{Ask, Engine, Failure, How, Standing};
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
@@ -105,7 +105,12 @@ impl Engine {
             flight.land(Landing::Object(object, how));
             return Ok(FillResult::Failed);
         }
-        let arrival = answered?;
+        let mut arrival = answered?;
+        let is_foreign = |(object, _): &(Arc<Object>, Standing)| !confirms(object, &arrival);
+        if stored.as_ref().is_some_and(is_foreign) {
+            stored = None;
+            arrival = self.ask_origin(ask, None).await?;
+        }
         match (arrival.reply.status, stored) {
             (StatusCode::NOT_MODIFIED, Some((object, _))) => {
                 self.confirm(ask, &object, &arrival, flight);
@@ -163,34 +168,23 @@ impl Engine {
     fn confirm(&self, ask: &Ask, object: &Arc<Object>, arrival: &Arrival, flight: &Flight) {
         let mut head = (*object.head()).clone();
         freshness::merge_not_modified(&mut head.headers, &arrival.reply.headers);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes);
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        if let Judgement::Store {
-            freshness,
-            initial_age,
-        } = freshness::judge(&answer, fallback)
-        {
+        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity(ask, object));
+        if let Judgement::Store { freshness, initial_age } = freshness::judge(&answer, fallback) {
             head.freshness = freshness;
             head.initial_age = initial_age;
         }
         head.fetched = arrival.arrived;
         head.stamp = flight.stamp();
-        if let Some(finished) = finished_lifetime(ask, object, &head.headers) {
-            head.freshness.lifetime = finished;
-        }
         object.set_head(head);
         self.keep(object, flight);
         if let Some(redis) = self.redis() {
-            redis.spill(Spill {
-                head: object.head(),
-                chunks: Vec::new(),
-                whole: false,
-            });
+            redis.spill(Spill { head: object.head(), chunks: Vec::new(), whole: false });
         }
         let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
         flight.land(Landing::Object(Arc::clone(object), how));
@@ -309,11 +303,7 @@ impl Engine {
             return FillResult::Purged;
         }
         if is_whole {
-            if let Some(lifetime) = finished_lifetime(ask, object, &object.head().headers) {
-                let mut head = (*object.head()).clone();
-                head.freshness.lifetime = lifetime;
-                object.set_head(head);
-            }
+            ripen(ask, object);
             self.keep(object, flight);
         } else {
             self.memory().insert_block(object, span);
@@ -423,7 +413,7 @@ fn result_of(failure: &Failure) -> FillResult {
 
 /// Decides what to ask for first.
 fn plan(ask: &Ask, length: Option<u64>) -> Plan {
-    let by_block = ask.kind.fills_by_block();
+    let by_block = ask.kind.fill() == Fill::Blocks;
     match ask.want {
         _ if ask.head_only => Plan::HeadOnly,
         Some(Wanted::Suffix(_)) if by_block || length.is_none_or(|l| l > WHOLE_FILL_BYTES_MAX) => {
@@ -485,6 +475,12 @@ fn pin_less(headers: &HeaderMap) -> bool {
     !strong && !headers.contains_key(http::header::LAST_MODIFIED)
 }
 
+/// Whether an answer is no 304, or one that speaks of this object.
+fn confirms(object: &Object, arrival: &Arrival) -> bool {
+    arrival.reply.status != StatusCode::NOT_MODIFIED
+        || freshness::confirms(&object.head().headers, &arrival.reply.headers)
+}
+
 /// A stored object that may be served since the origin failed (RFC 5861 section 4).
 fn usable_on_error((object, standing): &(Arc<Object>, Standing)) -> Option<Arc<Object>> {
     let head = object.head();
@@ -494,26 +490,36 @@ fn usable_on_error((object, standing): &(Arc<Object>, Standing)) -> Option<Arc<O
     is_usable.then(|| Arc::clone(object))
 }
 
-/// The lifetime of a manifest that turned out to be finished, where the origin named none.
-fn finished_lifetime(
-    ask: &Ask,
-    object: &Arc<Object>,
-    headers: &HeaderMap,
-) -> Option<std::time::Duration> {
-    if !ask.kind.is_manifest() || freshness::names_lifetime(headers) {
-        return None;
+/// Whether an object still grows; a manifest says so in its body.
+fn maturity(ask: &Ask, object: &Object) -> Maturity {
+    if !ask.kind.is_manifest() {
+        return Maturity::Growing;
     }
-    let body: Vec<u8> = object
-        .chunks_in(Stretch {
-            first: 0,
-            end: object.length(),
-        })
-        .into_iter()
-        .fold(Vec::new(), |mut body, (_, chunk)| {
-            body.extend_from_slice(&chunk);
-            body
-        });
-    manifest_is_finished(ask.kind, &body).then_some(ask.source.site.lifetimes.vod_manifest)
+    let chunks = object.chunks_in(Stretch { first: 0, end: object.length() });
+    let body = chunks.iter().map(|(_, chunk)| chunk.as_ref()).collect::<Vec<_>>().concat();
+    match manifest_is_finished(ask.kind, &body) {
+        true => Maturity::Finished,
+        false => Maturity::Growing,
+    }
+}
+
+/// Gives a manifest that turned out to be finished the longer life that such ones have.
+fn ripen(ask: &Ask, object: &Object) {
+    let maturity = maturity(ask, object);
+    let mut head = (*object.head()).clone();
+    let answer = Answer {
+        status: head.status,
+        headers: &head.headers,
+        asked: head.fetched,
+        arrived: head.fetched,
+    };
+    let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
+    if maturity == Maturity::Finished
+        && let Judgement::Store { freshness, .. } = freshness::judge(&answer, fallback)
+    {
+        head.freshness = freshness;
+        object.set_head(head);
+    }
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
