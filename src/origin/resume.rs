@@ -29,6 +29,16 @@ struct Resuming {
     index: usize,
 }
 
+/// What came of a continuation.
+enum Resumed {
+    /// The missing bytes follow.
+    Continued,
+    /// There is another version now.
+    Changed,
+    /// The store did not give the missing bytes.
+    Unable,
+}
+
 /// Wraps the body of an answer, where it can be continued at all.
 pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, given: Given) -> Reply {
     let Given { mut reply, index } = given;
@@ -78,7 +88,7 @@ fn span_of(reply: &Reply) -> Option<Span> {
 
 impl Resuming {
     /// Asks for the missing bytes, once.
-    async fn resume(&mut self) -> Result<(), Error> {
+    async fn resume(&mut self) -> Resumed {
         let used = self.tries.resumes().saturating_sub(self.left);
         self.left = self.left.saturating_sub(1);
         Tries::back_off(used.saturating_add(1)).await;
@@ -88,18 +98,25 @@ impl Resuming {
             ..self.fetch.clone()
         };
         METRICS.origin_resumes.inc();
-        let Given { reply, index } = self.tries.ask(&fetch, Some(self.index)).await?;
+        let Given { reply, index } = match self.tries.ask(&fetch, Some(self.index)).await {
+            Ok(given) => given,
+            Err(Error::Changed) => return Resumed::Changed,
+            Err(_) => return Resumed::Unable,
+        };
         let missing = Span {
             first: next,
             ..self.span
         };
-        if reply.status != StatusCode::PARTIAL_CONTENT || reply.span != Some(missing) {
-            return Err(Error::Changed);
+        if reply.status != StatusCode::PARTIAL_CONTENT {
+            return Resumed::Unable;
+        }
+        if reply.span != Some(missing) {
+            return Resumed::Changed;
         }
         tracing::info!(path = fetch.path, from = next, "origin body resumed");
         self.body = reply.body;
         self.index = index;
-        Ok(())
+        Resumed::Continued
     }
 
     fn broken(&self, error: Error) -> Error {
@@ -131,9 +148,9 @@ impl Body for Resuming {
                 Ok(None) => return Ok(None),
                 Err(error @ (Error::Truncated { .. } | Error::Stall { .. })) if self.left > 0 => {
                     match self.resume().await {
-                        Ok(()) => {}
-                        Err(Error::Changed) => return Err(Error::Changed),
-                        Err(_) => return Err(self.broken(error)),
+                        Resumed::Continued => {}
+                        Resumed::Changed => return Err(Error::Changed),
+                        Resumed::Unable => return Err(self.broken(error)),
                     }
                 }
                 Err(error) => return Err(self.broken(error)),

@@ -460,6 +460,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_that_ignores_the_range_of_a_continuation_does_not_continue() {
+        let whole = "HTTP/1.1 200 OK\nContent-Length: 10\nETag: \"a\"\n\nhelloworld";
+        let error = fetched(vec![broken(), vec![say(whole)]]).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Truncated { received: 5, .. }),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
     async fn continuing_is_bounded() {
         let stub = |first: usize, text: &str| {
             vec![
@@ -493,7 +503,8 @@ mod tests {
     async fn from_s3(status: &str, code: &str) -> Result<Reply, Error> {
         let xml = format!("<Error><Code>{code}</Code></Error>");
         let text = format!(
-            "HTTP/1.1 {status}\nContent-Length: {}\nServer: Store\nX-Amz-Bucket-Region: eu\n\n{xml}",
+            "HTTP/1.1 {status}\nContent-Length: {}\nServer: Store\n\
+             X-Amz-Bucket-Region: eu\n\n{xml}",
             xml.len()
         );
         let origin = Scripted::start(vec![vec![say(&text)]]).await;
