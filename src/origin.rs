@@ -11,6 +11,32 @@
 //! - A fetch with a [`Pin`] yields bytes of that version only, or [`Error::Changed`].
 //! - No header that names store internals is left in [`Reply::headers`].
 
+pub mod answer;
+pub mod azure;
+pub mod build;
+pub mod client;
+pub mod endpoint;
+pub mod endpoints;
+pub mod file;
+pub mod google;
+pub mod path;
+pub mod remote;
+pub mod request;
+pub mod resolver;
+pub mod resume;
+pub mod retry;
+pub mod s3;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod scripted_tls;
+pub mod scrub;
+pub mod sign;
+pub mod store;
+pub mod tally;
+pub mod web;
+pub mod wire;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,6 +123,22 @@ pub trait Body: Send + Sync {
     /// # Errors
     /// Any [`Error`] ends the body; what came before it is then incomplete.
     async fn piece(&mut self) -> Result<Option<Bytes>, Error>;
+
+    /// Says how the end of this body is known; one delimited by close must not be stored.
+    fn delimited(&self) -> Delimited {
+        Delimited::Length
+    }
+}
+
+/// How the end of a body is known (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delimited {
+    /// By Content-Length, or there is no body.
+    Length,
+    /// By the terminating chunk or `END_STREAM`.
+    Chunked,
+    /// By nothing but the end of the connection: a cut body looks complete.
+    Close,
 }
 
 /// A store or server that objects are fetched from.
@@ -197,6 +239,8 @@ pub enum Refusal {
     UnaskedNotModified,
     /// Contradicting Content-Length fields, or a head that cannot be parsed.
     MalformedHead,
+    /// A store's redirect to another place: the wrong region or endpoint is configured.
+    Redirected,
     /// An encoded body (gzip, ...) in answer to a request for the identity encoding with Range.
     Encoded,
 }
@@ -212,6 +256,7 @@ impl Refusal {
             Self::WrongLength => "wrong-length",
             Self::UnaskedNotModified => "unasked-not-modified",
             Self::MalformedHead => "malformed-head",
+            Self::Redirected => "redirected",
             Self::Encoded => "encoded",
         }
     }

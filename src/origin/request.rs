@@ -1,0 +1,142 @@
+//! The head of an origin request, always built afresh. Pure.
+//!
+//! Nothing of a client's request is in it: range, version and validators come from the cache.
+
+use http::header::{
+    ACCEPT_ENCODING, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
+    USER_AGENT, VIA,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+
+use crate::origin::endpoint::Endpoint;
+use crate::origin::{Fetch, Pin, Wanted};
+
+/// What an origin knows us by.
+const AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
+/// Who has handled the request (RFC 8586): a loop through ourselves shows.
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
+/// Where in a store an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Host field, port included.
+    pub authority: String,
+    /// Name that the certificate must have.
+    pub sni: String,
+    /// Path and query as they are sent.
+    pub target: String,
+}
+
+/// Builds the request for `fetch` at `place`, with an absolute URI as signers want it.
+///
+/// # Errors
+/// Where host or target are no part of a URI.
+pub fn build(endpoint: &Endpoint, place: &Place, fetch: &Fetch) -> Result<Parts, http::Error> {
+    let method = if fetch.head_only {
+        Method::HEAD
+    } else {
+        Method::GET
+    };
+    let scheme = endpoint.scheme.as_str();
+    let uri = format!("{scheme}://{}{}", place.authority, place.target);
+    let host = HeaderValue::from_str(&place.authority)?;
+    let mut parts = Request::builder()
+        .method(method)
+        .uri(uri)
+        .body(())?
+        .into_parts()
+        .0;
+    parts.headers = conditions(fetch);
+    parts.headers.insert(HOST, host);
+    Ok(parts)
+}
+
+/// Adds what every request of ours says about itself.
+pub fn introduce(headers: &mut HeaderMap) {
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(VIA, HeaderValue::from_static("1.1 weir"));
+    headers.insert(CDN_LOOP, HeaderValue::from_static("weir"));
+}
+
+/// Range, preconditions and the wish for the identity encoding.
+fn conditions(fetch: &Fetch) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    if let Some(wanted) = fetch.range {
+        headers.insert(RANGE, range(wanted));
+    }
+    match &fetch.pin {
+        Some(Pin::Etag(tag)) => {
+            headers.insert(IF_MATCH, tag.clone());
+        }
+        Some(Pin::Modified { date, .. }) => {
+            headers.insert(IF_UNMODIFIED_SINCE, date.clone());
+        }
+        None => {}
+    }
+    if let Some(validators) = &fetch.validators {
+        let fields = [
+            (IF_NONE_MATCH, &validators.etag),
+            (IF_MODIFIED_SINCE, &validators.last_modified),
+        ];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+    headers
+}
+
+fn range(wanted: Wanted) -> HeaderValue {
+    let text = match wanted {
+        Wanted::Span(first, last) => format!("bytes={first}-{last}"),
+        Wanted::Suffix(bytes) => format!("bytes=-{bytes}"),
+    };
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("bytes=0-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::Validators;
+
+    #[test]
+    fn a_request_says_what_is_wanted_and_nothing_else() {
+        let endpoint = Endpoint::of(&"http://store:9000".parse().unwrap()).unwrap();
+        let place = Place {
+            authority: "store:9000".into(),
+            sni: "store".into(),
+            target: "/vod/a%20b?v=1".into(),
+        };
+        let fetch = Fetch {
+            range: Some(Wanted::Suffix(5)),
+            pin: Some(Pin::Etag(HeaderValue::from_static("\"a\""))),
+            validators: Some(Validators {
+                etag: None,
+                last_modified: Some(HeaderValue::from_static("x")),
+            }),
+            ..Fetch::default()
+        };
+        let mut parts = build(&endpoint, &place, &fetch).unwrap();
+        introduce(&mut parts.headers);
+        assert_eq!(parts.uri.to_string(), "http://store:9000/vod/a%20b?v=1");
+        let mut names: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "accept-encoding",
+                "cdn-loop",
+                "host",
+                "if-match",
+                "if-modified-since",
+                "range",
+                "user-agent",
+                "via"
+            ]
+        );
+        assert_eq!(parts.headers[RANGE], "bytes=-5");
+    }
+}
