@@ -1,14 +1,51 @@
 //! The validated configuration: types in which a bad state does not exist.
 //!
 //! `file` is the shape of the TOML file, all text and optional; `check` turns it into these types
-//! and names key, value and expectation of whatever is wrong. Nothing but those two knows TOML.
+//! and names key, value and expectation of whatever is wrong. Nothing below this file but those
+//! and the forms of their values (`given`, `size`, `span`) knows TOML.
+
+mod check;
+pub mod fault;
+mod file;
+mod given;
+mod size;
+mod span;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+
+use fault::{Fault, without_password};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is no TOML, or has a key or a section that means nothing.
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// Line of the text, the first one being 1.
+        line: usize,
+        /// What is wrong there, with the key's name.
+        message: String,
+    },
+    /// Values are wrong or missing; one line for each.
+    #[error("{}", lines(.0))]
+    Values(Vec<Fault>),
+}
 
 /// Everything a node is told.
 #[derive(Debug, Clone)]
@@ -27,6 +64,59 @@ pub struct Config {
     pub purge: Purge,
     /// What is served, first match wins.
     pub sites: Vec<Arc<Site>>,
+}
+
+impl Config {
+    /// Reads a configuration file. Relative paths in it start at its directory.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and whatever [`Config::parse`] says of its text.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads a configuration's text. Relative paths in it start at `base`.
+    ///
+    /// Opens the files that the text names, and reads the secrets among them.
+    ///
+    /// # Errors
+    /// The first error of syntax or unknown key, else every wrong or missing value.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Error> {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let around = check::Surroundings {
+            base,
+            variable: &|name| std::env::var(name).ok(),
+            hostname: &hostname,
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        Self::parse_in(text, &around)
+    }
+
+    fn parse_in(text: &str, around: &check::Surroundings<'_>) -> Result<Self, Error> {
+        let shape = toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        check::config(shape, around).map_err(Error::Values)
+    }
+}
+
+/// Keeps of a TOML error what is no excerpt of the file, which may hold a misplaced secret.
+fn syntax(text: &str, error: &toml::de::Error) -> Error {
+    let end = error.span().map_or(0, |span| span.start);
+    let before = text.bytes().take(end);
+    let message = error.message().replace("unknown field", "unknown key");
+    let message: Vec<&str> = message.lines().collect();
+    Error::Syntax {
+        line: before.filter(|byte| *byte == b'\n').count() + 1,
+        message: without_password(&message.join(", ")),
+    }
+}
+
+fn lines(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    lines.join("\n")
 }
 
 /// Listening addresses.

@@ -3,11 +3,15 @@
 
 pub mod asset;
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod origin;
 pub mod purge;
 pub mod route;
+pub mod server;
+pub mod telemetry;
