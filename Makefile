@@ -1,0 +1,56 @@
+# What people do with Weir, a target each. Every target installs what it misses, or says what that
+# is (.ci/setup).
+
+PORT ?= 8080
+
+.PHONY: help
+help:
+	@echo 'make demo     play the bundled title through a node of your own (PORT=8080)'
+	@echo 'make test     run every test'
+	@echo 'make bench    measure, beside nginx and Varnish'
+	@echo 'make lint     formatting, lints and documentation, all warnings refused'
+	@echo 'make release  build target/release/weir'
+	@echo 'make setup    install what all of these need'
+	@echo 'make title    make the bundled title anew (needs ffmpeg)'
+
+# The development profile: its dependencies are optimised, it is built in half the time of a
+# release, and `make test` builds on it. For figures there is `make bench`.
+.PHONY: demo
+demo:
+	@.ci/setup build run
+	cargo build --locked
+	@exec target/debug/weir demo --port $(PORT)
+
+.PHONY: test
+test:
+	@.ci/setup build run test
+	cargo test --locked
+
+.PHONY: bench
+bench: release
+	@.ci/setup build run bench
+	benches/run
+
+.PHONY: lint
+lint:
+	@.ci/setup build
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
+
+.PHONY: release
+release:
+	@.ci/setup build
+	cargo build --locked --release
+
+.PHONY: setup
+setup:
+	@.ci/setup build run test bench
+
+.PHONY: tools
+tools:
+	@.ci/setup test
+
+.PHONY: title
+title:
+	src/demo/make-title.sh
