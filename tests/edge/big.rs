@@ -19,14 +19,21 @@ async fn the_tail_of_a_cold_file_of_8_gib_costs_at_most_two_blocks() {
     let files = files::start();
     files.sparse("/film.mp4", EIGHT_GIB);
     let edge = edge::new().origin(&files).run().await;
-    let tail = edge.request("GET", "/film.mp4").header("range", "bytes=-1000").send().await;
+    let tail = edge
+        .request("GET", "/film.mp4")
+        .header("range", "bytes=-1000")
+        .send()
+        .await;
     let tail = tail.whole(206);
     assert_same(&tail.body, &[0; 1000]);
     let last = EIGHT_GIB - 1;
     let expected = format!("bytes {}-{last}/{EIGHT_GIB}", EIGHT_GIB - 1000);
     assert_eq!(tail.header("content-range"), expected);
     let fetched = edge.metric("weir_origin_body_bytes_total", &[]).await;
-    assert!(fetched <= 2.0 * BLOCK as f64, "{fetched} bytes fetched for 1000");
+    assert!(
+        fetched <= 2.0 * BLOCK as f64,
+        "{fetched} bytes fetched for 1000"
+    );
     assert!(fetched >= 1000.0, "the file origin counts too");
 }
 
@@ -52,9 +59,13 @@ async fn a_client_that_leaves_a_big_file_stops_its_fetching() {
     assert_eq!(download.status, 200);
     download.take(100_000).await.unwrap();
     drop(download);
-    edge.metric_reaches(("weir_origin_body_bytes_total", &[]), 1.0).await;
+    edge.metric_reaches(("weir_origin_body_bytes_total", &[]), 1.0)
+        .await;
     let fetched = edge.metric("weir_origin_body_bytes_total", &[]).await;
-    assert!(fetched < 32.0 * BLOCK as f64, "{fetched} bytes fetched for 100,000");
+    assert!(
+        fetched < 32.0 * BLOCK as f64,
+        "{fetched} bytes fetched for 100,000"
+    );
 }
 
 /// One version of an object: nothing but one byte.
@@ -65,14 +76,20 @@ fn version(byte: u8) -> Bytes {
 async fn part(edge: &Edge, block: usize) -> Answer {
     let first = block * BLOCK;
     let range = format!("bytes={first}-{}", first + 999);
-    edge.request("GET", "/film.mp4").header("range", &range).send().await
+    edge.request("GET", "/film.mp4")
+        .header("range", &range)
+        .send()
+        .await
 }
 
 /// Asserts that the bytes are of one version, and returns which.
 #[track_caller]
 fn one_version(body: &[u8]) -> Option<u8> {
     let first = body.first().copied();
-    assert!(body.iter().all(|b| Some(*b) == first), "bytes of two versions in one answer");
+    assert!(
+        body.iter().all(|b| Some(*b) == first),
+        "bytes of two versions in one answer"
+    );
     first
 }
 
@@ -85,7 +102,10 @@ async fn replaced_between_blocks(edge: &Edge, what: &str, replace: impl AsyncFnO
     assert_eq!(one_version(&begun), Some(1), "{what}");
     replace().await;
     let rest = reader.rest().await;
-    assert!(rest.broken.is_some(), "{what}: version 1 cannot be completed");
+    assert!(
+        rest.broken.is_some(),
+        "{what}: version 1 cannot be completed"
+    );
     assert_eq!(one_version(&rest.body).unwrap_or(1), 1, "{what}");
 
     // What follows is version 2, or the node says that it cannot; never version 1 and 2 mixed.
@@ -96,7 +116,11 @@ async fn replaced_between_blocks(edge: &Edge, what: &str, replace: impl AsyncFnO
     };
     let patience = std::time::Duration::from_secs(20);
     crate::harness::eventually(&format!("{what}: version 2"), patience, whole).await;
-    assert_eq!(one_version(&part(edge, 60).await.whole(206).body), Some(2), "{what}");
+    assert_eq!(
+        one_version(&part(edge, 60).await.whole(206).body),
+        Some(2),
+        "{what}"
+    );
 }
 
 #[tokio::test]
@@ -110,7 +134,10 @@ async fn an_object_replaced_between_two_blocks_is_never_mixed_with_an_entity_tag
 #[tokio::test]
 async fn an_object_replaced_between_two_blocks_is_never_mixed_with_a_date_only() {
     let origin = web::start().await;
-    let dates = ["Mon, 05 Jan 2026 10:00:00 GMT", "Mon, 05 Jan 2026 11:00:00 GMT"];
+    let dates = [
+        "Mon, 05 Jan 2026 10:00:00 GMT",
+        "Mon, 05 Jan 2026 11:00:00 GMT",
+    ];
     origin.put_with("/film.mp4", version(1), &[("last-modified", dates[0])]);
     let edge = edge::new().origin(&origin).memory("160MiB").run().await;
     replaced_between_blocks(&edge, "dates", async || {
@@ -132,5 +159,8 @@ async fn an_object_replaced_between_two_blocks_is_never_mixed_from_a_bucket() {
     let store = s3::own().await;
     store.put("/film.mp4", version(1)).await;
     let edge = edge::new().origin(&store).memory("160MiB").run().await;
-    replaced_between_blocks(&edge, "s3", async || store.put("/film.mp4", version(2)).await).await;
+    replaced_between_blocks(&edge, "s3", async || {
+        store.put("/film.mp4", version(2)).await
+    })
+    .await;
 }

@@ -33,7 +33,10 @@ where
 {
     let start = Instant::now();
     while !holds().await {
-        assert!(start.elapsed() < patience, "not within {patience:?}: {what}");
+        assert!(
+            start.elapsed() < patience,
+            "not within {patience:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -9,6 +9,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test ends at the first surprise; the lints exempt test functions, not harnesses"
 )]
 
@@ -22,6 +24,7 @@ mod faults;
 mod http;
 mod memory;
 mod operation;
+mod parts;
 mod plays;
 mod redis_faults;
 mod tiers;

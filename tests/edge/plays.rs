@@ -21,7 +21,9 @@ struct Title {
 async fn title() -> Title {
     let dir = scratch("title");
     let mut cmaf = source();
-    cmaf.args(["-map", "0:v", "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-c:a", "aac"]);
+    cmaf.args([
+        "-map", "0:v", "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-c:a", "aac",
+    ]);
     cmaf.args(["-g", "50", "-sc_threshold", "0", "-pix_fmt", "yuv420p"]);
     cmaf.args(["-b:v:0", "400k", "-b:v:1", "150k", "-s:v:1", "160x90"]);
     cmaf.args(["-f", "dash", "-seg_duration", "2", "-hls_playlist", "1"]);
@@ -29,7 +31,9 @@ async fn title() -> Title {
     cmaf.args(["-adaptation_sets", "id=0,streams=v id=1,streams=a"]);
     run_in(cmaf.arg(dir.path().join("manifest.mpd"))).await;
     let mut mp4 = source();
-    mp4.args(["-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-c:a", "aac"]);
+    mp4.args([
+        "-map", "0:v", "-map", "1:a", "-c:v", "libx264", "-c:a", "aac",
+    ]);
     mp4.args(["-pix_fmt", "yuv420p", "-movflags", "+faststart"]);
     run_in(mp4.arg(dir.path().join("whole.mp4"))).await;
     let entries = fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
@@ -37,13 +41,20 @@ async fn title() -> Title {
         let name = e.file_name().into_string().unwrap();
         (name, fs::read(e.path()).unwrap())
     });
-    Title { files: files.collect() }
+    Title {
+        files: files.collect(),
+    }
 }
 
 fn source() -> Command {
     let mut command = Command::new(process::find("ffmpeg", "ffmpeg"));
     command.args(["-v", "error", "-nostdin", "-y"]);
-    command.args(["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=6"]);
+    command.args([
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x180:rate=25:duration=6",
+    ]);
     command.args(["-f", "lavfi", "-i", "sine=frequency=440:duration=6"]);
     command
 }
@@ -56,16 +67,28 @@ async fn run_in(command: &mut Command) {
 /// Asserts that ffmpeg decodes every picture and finds nothing to complain of.
 async fn plays_to_the_end(url: &str) {
     let mut play = Command::new(process::find("ffmpeg", "ffmpeg"));
-    play.args(["-v", "error", "-nostdin", "-i", url, "-map", "0:v:0", "-map", "0:a:0"]);
+    play.args([
+        "-v", "error", "-nostdin", "-i", url, "-map", "0:v:0", "-map", "0:a:0",
+    ]);
     play.args(["-f", "null", "-"]);
     let played = run(play, PATIENCE).await;
     assert_eq!(played.stderr, "", "ffmpeg complains of {url}");
     played.succeeded();
     let mut count = Command::new(process::find("ffprobe", "ffmpeg"));
     count.args(["-v", "error", "-select_streams", "v:0", "-count_packets"]);
-    count.args(["-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", url]);
+    count.args([
+        "-show_entries",
+        "stream=nb_read_packets",
+        "-of",
+        "csv=p=0",
+        url,
+    ]);
     let counted = run(count, PATIENCE).await.succeeded();
-    let pictures = counted.lines().next().unwrap_or_default().trim_end_matches(',');
+    let pictures = counted
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(',');
     assert_eq!(pictures, PICTURES, "ffprobe counts the pictures of {url}");
 }
 
@@ -74,9 +97,13 @@ async fn hls_dash_and_mp4_play_to_the_end_and_every_byte_is_the_stores() {
     let store = s3::start().await;
     let title = title().await;
     for (name, bytes) in &title.files {
-        store.put(&format!("plays/title/{name}"), bytes.clone()).await;
+        store
+            .put(&format!("plays/title/{name}"), bytes.clone())
+            .await;
     }
-    store.put("plays-title.mp4", title.file("whole.mp4").to_vec()).await;
+    store
+        .put("plays-title.mp4", title.file("whole.mp4").to_vec())
+        .await;
     let edge = edge::new()
         .origin(&store)
         .set("site.paths.stream", "plays/{id}/whole.mp4")
@@ -108,7 +135,11 @@ async fn hls_dash_and_mp4_play_to_the_end_and_every_byte_is_the_stores() {
     let answer = edge.get("/stream/title").await.whole(200);
     assert_same(&answer.body, title.file("whole.mp4"));
     assert_eq!(answer.header("content-type"), "video/mp4");
-    assert_eq!(store.unsigned("plays/title/whole.mp4").await.status, 403, "the bucket is private");
+    assert_eq!(
+        store.unsigned("plays/title/whole.mp4").await.status,
+        403,
+        "the bucket is private"
+    );
 }
 
 #[tokio::test]

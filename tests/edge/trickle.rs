@@ -45,12 +45,19 @@ async fn arrives_as_it_comes(protocol: Protocol) {
             while taken.len() < piece * PIECE {
                 let next = timeout(SOON, reader.piece()).await;
                 let next = next.unwrap_or_else(|_| {
-                    panic!("{what}: piece {piece} held back, {} bytes came", taken.len());
+                    panic!(
+                        "{what}: piece {piece} held back, {} bytes came",
+                        taken.len()
+                    );
                 });
                 taken.extend_from_slice(&next.unwrap().expect("more is to come"));
             }
         }
-        assert_eq!(timeout(SOON, reader.piece()).await.unwrap(), Ok(None), "{what}: ends");
+        assert_eq!(
+            timeout(SOON, reader.piece()).await.unwrap(),
+            Ok(None),
+            "{what}: ends"
+        );
         assert_same(&taken, &body);
     }
 }
@@ -81,7 +88,10 @@ async fn a_second_reader_gets_at_once_what_the_fill_has_so_far() {
     let mut first = edge.request("GET", "/live.m4s").open().await;
     first.take(5 * PIECE).await.unwrap();
     let mut second = edge.request("GET", "/live.m4s").open().await;
-    let have = timeout(SOON, second.take(5 * PIECE)).await.expect("at once").unwrap();
+    let have = timeout(SOON, second.take(5 * PIECE))
+        .await
+        .expect("at once")
+        .unwrap();
     assert_same(&have, &body[..5 * PIECE]);
     origin.step(PIECES - 5);
     let rest = second.rest().await;

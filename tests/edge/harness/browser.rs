@@ -31,18 +31,42 @@ pub(crate) struct Browser {
 pub(crate) async fn open(url: &str) -> Browser {
     let profile = process::scratch("chromium");
     let mut command = Command::new(process::find("chromium", "chromium"));
-    command.args(["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio"]);
-    command.args(["--autoplay-policy=no-user-gesture-required", "--remote-debugging-port=0"]);
-    command.args(["--disable-dev-shm-usage", "--no-first-run", "--window-size=1280,900"]);
+    command.args([
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--mute-audio",
+    ]);
+    command.args([
+        "--autoplay-policy=no-user-gesture-required",
+        "--remote-debugging-port=0",
+    ]);
+    command.args([
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--window-size=1280,900",
+    ]);
     command.arg(format!("--user-data-dir={}", profile.path().display()));
     command.arg(url).env("HOME", profile.path());
     let process = Process::start("chromium", &command, profile.path());
     let announced = profile.path().join("DevToolsActivePort");
-    let port = || fs::read_to_string(&announced).ok()?.lines().next()?.parse::<u16>().ok();
+    let port = || {
+        fs::read_to_string(&announced)
+            .ok()?
+            .lines()
+            .next()?
+            .parse::<u16>()
+            .ok()
+    };
     eventually("chromium listens", START, || async { port().is_some() }).await;
     let path = page(port().unwrap()).await;
     let socket = upgrade(port().unwrap(), &path).await;
-    Browser { socket, sent: 0, _process: process, _profile: profile }
+    Browser {
+        socket,
+        sent: 0,
+        _process: process,
+        _profile: profile,
+    }
 }
 
 /// Path of the first page's socket.
@@ -51,11 +75,18 @@ async fn page(port: u16) -> String {
     let pages = || async {
         let answer = client.request("GET", "/json/list").try_send().await.ok()?;
         let list: Value = serde_json::from_slice(&answer.body).ok()?;
-        let page = list.as_array()?.iter().find(|t| t["type"] == "page")?.clone();
+        let page = list
+            .as_array()?
+            .iter()
+            .find(|t| t["type"] == "page")?
+            .clone();
         let url = page["webSocketDebuggerUrl"].as_str()?.to_owned();
         Some(url[url.find("/devtools")?..].to_owned())
     };
-    eventually("chromium has a page", START, || async { pages().await.is_some() }).await;
+    eventually("chromium has a page", START, || async {
+        pages().await.is_some()
+    })
+    .await;
     pages().await.expect("the page is still there")
 }
 
@@ -72,7 +103,11 @@ async fn upgrade(port: u16, path: &str) -> TcpStream {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.unwrap());
     }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    assert!(
+        head.starts_with(b"HTTP/1.1 101"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
     socket
 }
 
@@ -88,8 +123,13 @@ impl Browser {
 
     /// A picture of the page (PNG, base64).
     pub(crate) async fn screenshot(&mut self) -> String {
-        let answer = self.call("Page.captureScreenshot", json!({ "format": "png" })).await;
-        answer["result"]["data"].as_str().unwrap_or_default().to_owned()
+        let answer = self
+            .call("Page.captureScreenshot", json!({ "format": "png" }))
+            .await;
+        answer["result"]["data"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     async fn call(&mut self, method: &str, params: Value) -> Value {
@@ -97,7 +137,9 @@ impl Browser {
         let call = json!({ "id": self.sent, "method": method, "params": params });
         self.write(call.to_string().as_bytes()).await;
         loop {
-            let text = timeout(ANSWER, self.read()).await.expect("chromium answers");
+            let text = timeout(ANSWER, self.read())
+                .await
+                .expect("chromium answers");
             let message: Value = serde_json::from_slice(&text).unwrap_or_default();
             if message["id"] == self.sent {
                 return message;

@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// An exchange that takes longer than this hangs.
 const EXCHANGE_MAX: Duration = Duration::from_secs(90);
@@ -76,7 +76,6 @@ pub(crate) struct Download {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     body: Incoming,
-    head_after: Duration,
     started: Instant,
     _driver: Option<Driver>,
 }
@@ -89,8 +88,6 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
     /// What broke the body off, as the protocol told it.
     pub(crate) broken: Option<String>,
-    /// Until the head was there.
-    pub(crate) head_after: Duration,
     /// Until the end.
     pub(crate) total: Duration,
 }
@@ -113,7 +110,7 @@ impl Drop for Driver {
 pub(crate) fn trust(certificate: CertificateDer<'static>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -126,7 +123,13 @@ impl Client {
     /// Speaks HTTP/1.1 in clear.
     pub(crate) fn plain(address: SocketAddr, host: &str) -> Self {
         let (protocol, appetite) = (Protocol::Http1, Appetite::Normal);
-        Self { address, host: host.to_owned(), protocol, appetite, trust: None }
+        Self {
+            address,
+            host: host.to_owned(),
+            protocol,
+            appetite,
+            trust: None,
+        }
     }
 
     /// Speaks a protocol over TLS.
@@ -138,7 +141,13 @@ impl Client {
             Protocol::Http1 | Protocol::Http1Tls => vec![b"http/1.1".to_vec()],
         };
         let trust = Some(Arc::new(config));
-        Self { address, host: host.to_owned(), protocol, appetite: Appetite::Normal, trust }
+        Self {
+            address,
+            host: host.to_owned(),
+            protocol,
+            appetite: Appetite::Normal,
+            trust,
+        }
     }
 
     /// Takes little at a time: small buffers and windows, so that the server feels its pace.
@@ -170,11 +179,17 @@ impl Client {
             None => self.handshake(TokioIo::new(stream)).await?,
             Some(config) => {
                 let name = ServerName::try_from(self.host.clone()).map_err(text)?;
-                let tls = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
+                let tls = TlsConnector::from(Arc::clone(config))
+                    .connect(name, stream)
+                    .await;
                 self.handshake(TokioIo::new(tls.map_err(text)?)).await?
             }
         };
-        Ok(Connection { client: self.clone(), sender, _driver: driver })
+        Ok(Connection {
+            client: self.clone(),
+            sender,
+            _driver: driver,
+        })
     }
 
     /// Sends bytes as they are and returns what comes until the server closes or falls silent.
@@ -247,15 +262,21 @@ impl Request {
     /// When no response head comes.
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.target);
-        self.try_send().await.unwrap_or_else(|e| panic!("{what}: {e}"))
+        self.try_send()
+            .await
+            .unwrap_or_else(|e| panic!("{what}: {e}"))
     }
 
     /// As `send`; an error says why no response head came.
     pub(crate) async fn try_send(self) -> Result<Answer, String> {
         let deadline = Instant::now() + EXCHANGE_MAX;
         let open = self.try_open();
-        let download = tokio::time::timeout_at(deadline, open).await.map_err(text)??;
-        tokio::time::timeout_at(deadline, download.rest()).await.map_err(text)
+        let download = tokio::time::timeout_at(deadline, open)
+            .await
+            .map_err(text)??;
+        tokio::time::timeout_at(deadline, download.rest())
+            .await
+            .map_err(text)
     }
 
     /// Sends it and returns with the head of the answer.
@@ -264,14 +285,20 @@ impl Request {
     /// When no response head comes.
     pub(crate) async fn open(self) -> Download {
         let what = format!("{} {}", self.method, self.target);
-        let open = timeout(EXCHANGE_MAX, self.try_open()).await.expect("a head in time");
+        let open = timeout(EXCHANGE_MAX, self.try_open())
+            .await
+            .expect("a head in time");
         open.unwrap_or_else(|e| panic!("{what}: {e}"))
     }
 
     /// As `open`; an error says why no response head came.
     pub(crate) async fn try_open(self) -> Result<Download, String> {
         let started = Instant::now();
-        let Connection { client, mut sender, _driver } = self.client.connect().await?;
+        let Connection {
+            client,
+            mut sender,
+            _driver,
+        } = self.client.connect().await?;
         let request = self.into_http(&client);
         let response = sender.send(request).await?;
         let mut download = Download::new(response, started);
@@ -284,8 +311,13 @@ impl Request {
             Protocol::Http2 => format!("https://{}{}", client.host, self.target),
             Protocol::Http1 | Protocol::Http1Tls => self.target,
         };
-        let mut request = ::http::Request::builder().method(self.method.as_str()).uri(target);
-        let named = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let mut request = ::http::Request::builder()
+            .method(self.method.as_str())
+            .uri(target);
+        let named = self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("host"));
         if client.protocol != Protocol::Http2 && !named {
             request = request.header("host", &client.host);
         }
@@ -334,7 +366,6 @@ impl Download {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
-            head_after: started.elapsed(),
             started,
             _driver: None,
         }
@@ -359,7 +390,9 @@ impl Download {
     pub(crate) async fn take(&mut self, length: usize) -> Result<Bytes, String> {
         let mut taken = BytesMut::new();
         while taken.len() < length {
-            let Some(piece) = self.piece().await? else { break };
+            let Some(piece) = self.piece().await? else {
+                break;
+            };
             taken.extend_from_slice(&piece);
         }
         Ok(taken.freeze())
@@ -380,7 +413,6 @@ impl Download {
             headers: self.headers,
             body: body.freeze(),
             broken,
-            head_after: self.head_after,
             total: self.started.elapsed(),
         }
     }
@@ -394,7 +426,9 @@ impl Download {
         let mut taken = 0_u64;
         while start.elapsed() < lasting {
             let next = start + lasting;
-            let Ok(piece) = tokio::time::timeout_at(next, self.piece()).await else { break };
+            let Ok(piece) = tokio::time::timeout_at(next, self.piece()).await else {
+                break;
+            };
             let Some(piece) = piece? else { break };
             taken += piece.len() as u64;
             let due = Duration::from_secs_f64(taken as f64 / f64::from(per_second));

@@ -35,7 +35,12 @@ pub(crate) async fn start() -> Cluster {
     let cluster = Cluster { servers };
     let mut create = Command::new(process::find("redis-cli", "redis-tools"));
     create.args(["--cluster", "create"]);
-    create.args(cluster.servers.iter().map(|s| format!("127.0.0.1:{}", s.port)));
+    create.args(
+        cluster
+            .servers
+            .iter()
+            .map(|s| format!("127.0.0.1:{}", s.port)),
+    );
     create.args(["--cluster-replicas", "1", "--cluster-yes"]);
     process::run(create, PATIENCE).await.succeeded();
     cluster.settled().await;
@@ -49,9 +54,15 @@ impl Cluster {
         self.servers[master].process = None;
         let port = self.servers[(master + 1) % SERVERS].port;
         eventually("a replica is promoted", PATIENCE, || async move {
-            let nodes = redis::ask(port, &["CLUSTER", "NODES"]).await.unwrap_or_default();
-            let masters = nodes.lines().filter(|l| l.contains("master") && !l.contains("fail"));
-            let info = redis::ask(port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
+            let nodes = redis::ask(port, &["CLUSTER", "NODES"])
+                .await
+                .unwrap_or_default();
+            let masters = nodes
+                .lines()
+                .filter(|l| l.contains("master") && !l.contains("fail"));
+            let info = redis::ask(port, &["CLUSTER", "INFO"])
+                .await
+                .unwrap_or_default();
             masters.count() == 3 && info.contains("cluster_state:ok")
         })
         .await;
@@ -60,7 +71,9 @@ impl Cluster {
     async fn settled(&self) {
         eventually("the cluster is settled", PATIENCE, || async {
             for server in &self.servers {
-                let info = redis::ask(server.port, &["CLUSTER", "INFO"]).await.unwrap_or_default();
+                let info = redis::ask(server.port, &["CLUSTER", "INFO"])
+                    .await
+                    .unwrap_or_default();
                 let role = redis::ask(server.port, &["INFO", "replication"]).await;
                 let role = role.unwrap_or_default();
                 let synced = role.contains("role:master") || role.contains("link_status:up");
@@ -86,7 +99,10 @@ impl Cluster {
 
 impl Shared for Cluster {
     fn urls(&self) -> Vec<String> {
-        self.servers.iter().map(|s| format!("redis://127.0.0.1:{}", s.port)).collect()
+        self.servers
+            .iter()
+            .map(|s| format!("redis://127.0.0.1:{}", s.port))
+            .collect()
     }
 }
 
@@ -98,6 +114,10 @@ impl Server {
         command.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"]);
         command.args(["--repl-diskless-sync-delay", "0"]);
         let process = Some(Process::start("redis", &command, dir.path()));
-        Self { process, port, _dir: dir }
+        Self {
+            process,
+            port,
+            _dir: dir,
+        }
     }
 }

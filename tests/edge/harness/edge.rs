@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::CertifiedKey;
+use rustls::ClientConfig;
 use tempfile::TempDir;
-use tokio_rustls::rustls::ClientConfig;
 use toml::{Table, Value};
 
 use super::client::{Answer, Client, Protocol, Request};
@@ -61,7 +61,7 @@ pub(crate) struct Edge {
     https: SocketAddr,
     admin: SocketAddr,
     trust: Arc<ClientConfig>,
-    dir: TempDir,
+    _dir: TempDir,
     _turn: Option<turn::Shared>,
 }
 
@@ -69,9 +69,16 @@ pub(crate) struct Edge {
 pub(crate) fn new<'a>() -> Builder<'a> {
     let mut site = Table::new();
     site.insert("hosts".to_owned(), Value::Array(vec!["*".into()]));
-    let builder = Builder { config: Table::new(), site, environment: Vec::new(), alone: None };
+    let builder = Builder {
+        config: Table::new(),
+        site,
+        environment: Vec::new(),
+        alone: None,
+    };
     // Every client of a test has the same address.
-    builder.memory("64MiB").set("server.max_connections_per_address", 20_000)
+    builder
+        .memory("64MiB")
+        .set("server.max_connections_per_address", 20_000)
 }
 
 /// Path of the program.
@@ -111,7 +118,9 @@ impl<'a> Builder<'a> {
     /// Deadlines short enough for a test to see them pass.
     pub(crate) fn impatient(self) -> Self {
         let connect = self.set("site.deadlines.connect", "1s");
-        connect.set("site.deadlines.first_byte", "2s").set("site.deadlines.stall", "1s")
+        connect
+            .set("site.deadlines.first_byte", "2s")
+            .set("site.deadlines.stall", "1s")
     }
 
     /// Sets a key of the configuration; `site.` is the one site.
@@ -141,7 +150,10 @@ impl<'a> Builder<'a> {
     pub(crate) async fn run(self) -> Edge {
         let edge = self.launch().await;
         let ready = || async {
-            edge.admin("/readyz").try_send().await.is_ok_and(|a| a.status == 200)
+            edge.admin("/readyz")
+                .try_send()
+                .await
+                .is_ok_and(|a| a.status == 200)
         };
         eventually("the node is ready", START, ready).await;
         edge
@@ -156,15 +168,28 @@ impl<'a> Builder<'a> {
         let dir = process::scratch("edge");
         let (http, https, admin) = (ports::address(), ports::address(), ports::address());
         let one = |address: SocketAddr| Value::Array(vec![address.to_string().into()]);
-        self = self.set("listen.http", one(http)).set("listen.https", one(https));
+        self = self
+            .set("listen.http", one(http))
+            .set("listen.https", one(https));
         self = self.set("listen.admin", admin.to_string());
         let (certificates, trust) = certificate(dir.path());
         self = self.set("tls.certificates", certificates);
         let mut command = Command::new(program());
-        command.args(["run", "--config"]).arg(self.write(dir.path())).current_dir(dir.path());
+        command
+            .args(["run", "--config"])
+            .arg(self.write(dir.path()))
+            .current_dir(dir.path());
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
         let process = Process::start("weir", &command, dir.path());
-        let mut edge = Edge { process, http, https, admin, trust, dir, _turn: turn };
+        let mut edge = Edge {
+            process,
+            http,
+            https,
+            admin,
+            trust,
+            _dir: dir,
+            _turn: turn,
+        };
         edge.listening().await;
         edge
     }
@@ -172,7 +197,10 @@ impl<'a> Builder<'a> {
     /// Writes the configuration file and returns its path.
     pub(crate) fn write(&self, dir: &Path) -> PathBuf {
         let mut config = self.config.clone();
-        config.insert("site".to_owned(), Value::Array(vec![self.site.clone().into()]));
+        config.insert(
+            "site".to_owned(),
+            Value::Array(vec![self.site.clone().into()]),
+        );
         let path = dir.join("weir.toml");
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         path
@@ -188,7 +216,10 @@ fn certificate(dir: &Path) -> (Value, Arc<ClientConfig>) {
         fs::write(&path, pem).unwrap();
         files.insert(name.to_owned(), path.display().to_string().into());
     }
-    (Value::Array(vec![files.into()]), client::trust(cert.der().clone()))
+    (
+        Value::Array(vec![files.into()]),
+        client::trust(cert.der().clone()),
+    )
 }
 
 impl Edge {
@@ -199,7 +230,11 @@ impl Edge {
             if let Some(status) = self.process.ended() {
                 panic!("the node ended at start: {status}\n{}", self.process.tail());
             }
-            assert!(start.elapsed() < START, "no admin listener:\n{}", self.process.tail());
+            assert!(
+                start.elapsed() < START,
+                "no admin listener:\n{}",
+                self.process.tail()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -244,13 +279,22 @@ impl Edge {
         let body = serde_json::json!({ "url": format!("http://{HOST}{target}") }).to_string();
         let client = Client::plain(self.admin, "localhost");
         let request = client.request("POST", "/v1/purge").body(body);
-        request.header("content-type", "application/json").send().await
+        request
+            .header("content-type", "application/json")
+            .send()
+            .await
     }
 
     /// What the node knows about a URL of the site, as JSON.
     pub(crate) async fn explain(&self, target: &str) -> serde_json::Value {
-        let url = format!("http://{HOST}{target}").replace('&', "%26").replace('?', "%3f");
-        let answer = self.admin(&format!("/v1/explain?url={url}")).send().await.whole(200);
+        let url = format!("http://{HOST}{target}")
+            .replace('&', "%26")
+            .replace('?', "%3f");
+        let answer = self
+            .admin(&format!("/v1/explain?url={url}"))
+            .send()
+            .await
+            .whole(200);
         serde_json::from_slice(&answer.body).expect("explain answers JSON")
     }
 
@@ -292,10 +336,5 @@ impl Edge {
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.process.output()
-    }
-
-    /// Its scratch directory.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
     }
 }

@@ -1,7 +1,7 @@
 //! A directory as an origin.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -15,7 +15,9 @@ pub(crate) struct Files {
 
 /// An empty directory.
 pub(crate) fn start() -> Files {
-    Files { dir: process::scratch("files") }
+    Files {
+        dir: process::scratch("files"),
+    }
 }
 
 impl Files {
@@ -30,17 +32,15 @@ impl Files {
 
     /// Makes a file of zeros that takes no room on the disk.
     pub(crate) fn sparse(&self, key: &str, length: u64) {
-        File::create(self.path(key)).unwrap().set_len(length).unwrap();
+        File::create(self.path(key))
+            .unwrap()
+            .set_len(length)
+            .unwrap();
     }
 
     /// Where a key lies.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
         self.dir.path().join(key.trim_start_matches('/'))
-    }
-
-    /// The directory.
-    pub(crate) fn root(&self) -> &Path {
-        self.dir.path()
     }
 }
 

@@ -11,7 +11,14 @@ use tokio::time::Instant;
 use super::client::{Client, Connection};
 
 /// What is asked for, over and over, at random.
-pub(crate) type Catalogue = Arc<Vec<(String, Bytes)>>;
+#[derive(Clone)]
+pub(crate) struct Catalogue(Arc<[(String, Bytes)]>);
+
+impl FromIterator<(String, Bytes)> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = (String, Bytes)>>(objects: I) -> Self {
+        Self(objects.into_iter().collect())
+    }
+}
 
 /// Load under way.
 pub(crate) struct Load {
@@ -34,13 +41,16 @@ pub(crate) fn start(client: &Client, catalogue: &Catalogue, shape: (usize, Durat
     let workers = (0..clients).map(|seed| {
         let worker = Worker {
             client: client.clone(),
-            catalogue: Arc::clone(catalogue),
+            catalogue: catalogue.clone(),
             stop: Arc::clone(&stop),
             random: fastrand::Rng::with_seed(seed as u64),
         };
         tokio::spawn(worker.run(pace))
     });
-    Load { workers: workers.collect(), stop }
+    Load {
+        workers: workers.collect(),
+        stop,
+    }
 }
 
 /// The latency that all but one in a hundred kept.
@@ -92,13 +102,17 @@ impl Worker {
             ticks.tick().await;
             let at = Instant::now();
             let error = self.ask(&mut connection).await.err();
-            samples.push(Sample { at, took: at.elapsed(), error });
+            samples.push(Sample {
+                at,
+                took: at.elapsed(),
+                error,
+            });
         }
         samples
     }
 
     async fn ask(&mut self, connection: &mut Option<Connection>) -> Result<(), String> {
-        let (target, body) = &self.catalogue[self.random.usize(..self.catalogue.len())];
+        let (target, body) = &self.catalogue.0[self.random.usize(..self.catalogue.0.len())];
         let mut open = match connection.take() {
             Some(open) => open,
             None => self.client.connect().await?,
@@ -106,7 +120,10 @@ impl Worker {
         let answer = open.get(target).await?;
         if answer.status != 200 || answer.broken.is_some() || answer.body != *body {
             let length = answer.body.len();
-            return Err(format!("{target}: {} {length} B {:?}", answer.status, answer.broken));
+            return Err(format!(
+                "{target}: {} {length} B {:?}",
+                answer.status, answer.broken
+            ));
         }
         *connection = Some(open);
         Ok(())

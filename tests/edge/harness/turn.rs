@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use super::eventually;
 
-static NODES: Mutex<State> = Mutex::new(State { shared: 0, alone: false });
+static NODES: Mutex<State> = Mutex::new(State {
+    shared: 0,
+    alone: false,
+});
 
 /// A measuring test waits for the longest of the others.
 const PATIENCE: Duration = Duration::from_secs(900);

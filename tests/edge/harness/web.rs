@@ -97,10 +97,20 @@ pub(crate) async fn start() -> Web {
             });
         }
     });
-    Web { address, state, steps, task }
+    Web {
+        address,
+        state,
+        steps,
+        task,
+    }
 }
 
 impl Web {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Puts an object, or replaces it, under an entity tag of its bytes.
     pub(crate) fn put(&self, path: &str, body: Bytes) {
         let etag = format!("\"{:016x}\"", xxhash_rust::xxh3::xxh3_64(&body));
@@ -109,9 +119,20 @@ impl Web {
 
     /// Puts an object with these headers only.
     pub(crate) fn put_with(&self, path: &str, body: Bytes, headers: &[(&str, &str)]) {
-        let headers = headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let object = Object { body, headers, ..Object::default() };
-        self.state.lock().unwrap().objects.insert(path.to_owned(), object);
+        let headers = headers
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let object = Object {
+            body,
+            headers,
+            ..Object::default()
+        };
+        self.state
+            .lock()
+            .unwrap()
+            .objects
+            .insert(path.to_owned(), object);
     }
 
     /// Removes an object.
@@ -137,7 +158,12 @@ impl Web {
     /// Requests that came for a path.
     pub(crate) fn seen(&self, path: &str) -> Vec<Seen> {
         let state = self.state.lock().unwrap();
-        state.seen.iter().filter(|s| s.path == path).cloned().collect()
+        state
+            .seen
+            .iter()
+            .filter(|s| s.path == path)
+            .cloned()
+            .collect()
     }
 
     /// How many requests came for a path.
@@ -146,7 +172,14 @@ impl Web {
     }
 
     fn object(&self, path: &str, change: impl FnOnce(&mut Object)) {
-        change(self.state.lock().unwrap().objects.get_mut(path).expect("an object"));
+        change(
+            self.state
+                .lock()
+                .unwrap()
+                .objects
+                .get_mut(path)
+                .expect("an object"),
+        );
     }
 }
 
@@ -158,7 +191,10 @@ impl Drop for Web {
 
 impl Source for Web {
     fn describe(&self, site: &mut toml::Table) {
-        site.insert("origin".to_owned(), format!("http://{}", self.address).into());
+        site.insert(
+            "origin".to_owned(),
+            format!("http://{}", self.address).into(),
+        );
     }
 }
 
@@ -181,12 +217,18 @@ impl Seen {
         let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
         buffer.drain(..end);
         let mut lines = head.trim_end().split("\r\n");
-        let mut words = lines.next().unwrap_or_default().split(' ').map(str::to_owned);
+        let mut words = lines
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .map(str::to_owned);
         let headers = lines.filter_map(|l| l.split_once(": "));
         Ok(Some(Self {
             method: words.next().unwrap_or_default(),
             path: words.next().unwrap_or_default(),
-            headers: headers.map(|(n, v)| (n.to_lowercase(), v.to_owned())).collect(),
+            headers: headers
+                .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
+                .collect(),
         }))
     }
 }
@@ -208,7 +250,9 @@ async fn converse(
             })
         };
         let Some((object, plan)) = object else {
-            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
+            stream
+                .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                .await?;
             continue;
         };
         let reply = Reply::new(&seen, &object, plan);
@@ -253,7 +297,12 @@ impl Reply {
         };
         if status == 206 || plan == Plan::PartialAsWhole {
             let last = shown.end.saturating_sub(1);
-            write!(head, "content-range: bytes {}-{last}/{total}\r\n", shown.start).unwrap();
+            write!(
+                head,
+                "content-range: bytes {}-{last}/{total}\r\n",
+                shown.start
+            )
+            .unwrap();
         }
         if status == 416 {
             write!(head, "content-range: bytes */{total}\r\n").unwrap();
@@ -268,7 +317,12 @@ impl Reply {
         if seen.method == "HEAD" {
             span = span.start..span.start;
         }
-        Self { head, offset: span.start, body: object.body.slice(span), plan }
+        Self {
+            head,
+            offset: span.start,
+            body: object.body.slice(span),
+            plan,
+        }
     }
 
     async fn send(&self, stream: &mut TcpStream, steps: &Semaphore) -> io::Result<Next> {
@@ -278,49 +332,41 @@ impl Reply {
             _ => {}
         }
         stream.write_all(self.head.as_bytes()).await?;
+        self.body(stream, steps).await?;
         match self.plan {
-            Plan::Truncate(at) => {
-                stream.write_all(self.until(at)).await?;
+            Plan::Truncate(_) | Plan::Declare(_) | Plan::CutChunks(_) => {
                 stream.shutdown().await?;
                 Ok(Next::Close)
             }
-            Plan::Reset(at) => {
-                stream.write_all(self.until(at)).await?;
+            Plan::Reset(_) => {
                 // What lies in the peer's buffer is lost with a reset: let it be read first.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 stream.set_zero_linger()?;
                 Ok(Next::Close)
             }
-            Plan::Stall(at) => {
-                stream.write_all(self.until(at)).await?;
-                silence(stream).await
+            Plan::Stall(_) => silence(stream).await,
+            _ => Ok(Next::Keep),
+        }
+    }
+
+    async fn body(&self, stream: &mut TcpStream, steps: &Semaphore) -> io::Result<()> {
+        match self.plan {
+            Plan::Truncate(at) | Plan::Reset(at) | Plan::Stall(at) => {
+                stream.write_all(self.until(at)).await
+            }
+            Plan::CutChunks(at) => write_chunk(stream, self.until(at)).await,
+            Plan::Chunked => {
+                write_chunk(stream, &self.body).await?;
+                stream.write_all(b"0\r\n\r\n").await
             }
             Plan::Steps(size) => {
                 for piece in self.body.chunks(size) {
                     steps.acquire().await.expect("never closed").forget();
                     stream.write_all(piece).await?;
                 }
-                Ok(Next::Keep)
+                Ok(())
             }
-            Plan::Declare(_) => {
-                stream.write_all(&self.body).await?;
-                stream.shutdown().await?;
-                Ok(Next::Close)
-            }
-            Plan::CutChunks(at) => {
-                write_chunk(stream, self.until(at)).await?;
-                stream.shutdown().await?;
-                Ok(Next::Close)
-            }
-            Plan::Chunked => {
-                write_chunk(stream, &self.body).await?;
-                stream.write_all(b"0\r\n\r\n").await?;
-                Ok(Next::Keep)
-            }
-            _ => {
-                stream.write_all(&self.body).await?;
-                Ok(Next::Keep)
-            }
+            _ => stream.write_all(&self.body).await,
         }
     }
 
@@ -332,7 +378,9 @@ impl Reply {
 
 async fn write_chunk(stream: &mut TcpStream, data: &[u8]) -> io::Result<()> {
     if !data.is_empty() {
-        stream.write_all(format!("{:x}\r\n", data.len()).as_bytes()).await?;
+        stream
+            .write_all(format!("{:x}\r\n", data.len()).as_bytes())
+            .await?;
         stream.write_all(data).await?;
         stream.write_all(b"\r\n").await?;
     }
@@ -349,7 +397,13 @@ async fn silence(stream: &mut TcpStream) -> io::Result<Next> {
 /// Status and span of the object that an answer in good order has.
 fn judge(seen: &Seen, object: &Object) -> (u16, Range<usize>) {
     let total = object.body.len();
-    let own = |name: &str| object.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    let own = |name: &str| {
+        object
+            .headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+    };
     let (etag, date) = (own("etag"), own("last-modified"));
     let other = |asked: Option<&str>, own: Option<&str>| asked.is_some() && asked != own;
     if other(seen.header("if-match"), etag) || other(seen.header("if-unmodified-since"), date) {
