@@ -52,18 +52,20 @@ impl Cluster {
     pub(crate) async fn fail_over(&mut self) {
         let master = self.master().await;
         self.servers[master].process = None;
+        let killed = self.servers[master].port;
         let port = self.servers[(master + 1) % SERVERS].port;
         eventually("a replica is promoted", PATIENCE, || async move {
             let nodes = redis::ask(port, &["CLUSTER", "NODES"])
                 .await
                 .unwrap_or_default();
-            let masters = nodes
-                .lines()
-                .filter(|l| l.contains("master") && !l.contains("fail"));
+            let (failed, sound): (Vec<&str>, Vec<&str>) =
+                nodes.lines().partition(|l| l.contains("fail"));
+            let noticed = failed.iter().any(|l| l.contains(&format!(":{killed}@")));
+            let masters = sound.iter().filter(|l| l.contains("master")).count();
             let info = redis::ask(port, &["CLUSTER", "INFO"])
                 .await
                 .unwrap_or_default();
-            masters.count() == 3 && info.contains("cluster_state:ok")
+            noticed && masters == 3 && info.contains("cluster_state:ok")
         })
         .await;
     }
