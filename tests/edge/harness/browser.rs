@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::eventually;
-use super::process::{self, Process};
+use super::process::{self, Process, Signal};
 
 /// Chromium starts cold, on a machine that may be busy.
 const START: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 pub(crate) struct Browser {
     socket: TcpStream,
     sent: u64,
-    _process: Process,
+    process: Process,
     _profile: TempDir,
 }
 
@@ -61,12 +61,19 @@ pub(crate) async fn open(url: &str) -> Browser {
     eventually("chromium listens", START, || async { port().is_some() }).await;
     let path = page(port().unwrap()).await;
     let socket = upgrade(port().unwrap(), &path).await;
-    Browser {
+    let mut browser = Browser {
         socket,
         sent: 0,
-        _process: process,
+        process,
         _profile: profile,
+    };
+    let start = Instant::now();
+    let loaded = "location.href != 'about:blank' && document.readyState == 'complete'";
+    while browser.ask(loaded).await != true {
+        assert!(start.elapsed() < START, "{url} does not load");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    browser
 }
 
 /// Path of the first page's socket.
@@ -172,6 +179,22 @@ impl Browser {
             if kind & 0x80 != 0 {
                 return message;
             }
+        }
+    }
+}
+
+impl Drop for Browser {
+    /// Lets it end its own children, which would else be orphans.
+    fn drop(&mut self) {
+        if self.process.ended().is_some() {
+            return;
+        }
+        self.process.signal(Signal::Term);
+        for _ in 0..200 {
+            if self.process.ended().is_some() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
