@@ -1,0 +1,141 @@
+//! Memory, Redis, origin: who answers, and what goes on when the origin is gone.
+
+use crate::harness::{assert_same, bytes, edge, files, redis, s3};
+
+#[tokio::test]
+async fn what_one_node_filled_the_other_has_from_redis_also_when_the_store_is_gone() {
+    let store = s3::own().await;
+    let redis = redis::start().await;
+    let first = bytes(1, 700_000);
+    let second = bytes(2, 3000);
+    store.put("tiers/seg1.m4s", first.clone()).await;
+    store.put("tiers/seg2.m4s", second.clone()).await;
+    let a = edge::new()
+        .origin(&store)
+        .redis(&redis)
+        .node("a")
+        .run()
+        .await;
+    let b = edge::new()
+        .origin(&store)
+        .redis(&redis)
+        .node("b")
+        .run()
+        .await;
+
+    let filled = a.get("/tiers/seg1.m4s").await.whole(200);
+    assert_same(&filled.body, &first);
+    let status = filled.header("cache-status").to_owned();
+    assert!(
+        status.starts_with("a") && status.contains("fwd=uri-miss"),
+        "{status}"
+    );
+    a.get("/tiers/seg2.m4s").await.whole(200);
+    a.metric_reaches(("weir_redis_spills_total", &[("result", "written")]), 2.0)
+        .await;
+
+    let shared = b.get("/tiers/seg1.m4s").await.whole(200);
+    assert_same(&shared.body, &first);
+    let status = shared.header("cache-status").to_owned();
+    assert!(
+        status.starts_with("b") && status.contains("hit"),
+        "{status}"
+    );
+    assert!(
+        status.contains("detail=redis"),
+        "the tier is named: {status}"
+    );
+    assert_eq!(shared.header("etag"), filled.header("etag"));
+    assert_eq!(shared.header("content-type"), filled.header("content-type"));
+    let hit = [("outcome", "hit"), ("tier", "redis")];
+    assert!((b.metric("weir_requests_total", &hit).await - 1.0).abs() < 0.5);
+    assert!(
+        b.metric("weir_origin_requests_total", &[]).await < 0.5,
+        "no origin request"
+    );
+
+    store.stop();
+    for node in [&a, &b] {
+        // The second object is new to node b: Redis has it, the store is gone.
+        assert_same(&node.get("/tiers/seg1.m4s").await.whole(200).body, &first);
+        assert_same(&node.get("/tiers/seg2.m4s").await.whole(200).body, &second);
+    }
+    let memory = [("outcome", "hit"), ("tier", "memory")];
+    assert!(
+        b.metric("weir_requests_total", &memory).await > 0.5,
+        "promoted on the first hit"
+    );
+    let lost = b.get("/tiers/never-asked.m4s").await;
+    assert!(
+        (500..600).contains(&lost.status),
+        "no copy and no origin: {}",
+        lost.status
+    );
+}
+
+#[tokio::test]
+async fn a_file_larger_than_a_segment_comes_from_redis_by_block() {
+    let files = files::start();
+    let redis = redis::start().await;
+    let file = bytes(3, 80_000_000);
+    files.put("/film.mp4", &file);
+    let builder = || edge::new().origin(&files).redis(&redis).memory("256MiB");
+    let a = builder().node("a").run().await;
+    let b = builder().node("b").run().await;
+    let range = ("range", "bytes=50000000-50099999");
+    let tail = a
+        .request("GET", "/film.mp4")
+        .header(range.0, range.1)
+        .send()
+        .await
+        .whole(206);
+    assert_same(&tail.body, &file[50_000_000..50_100_000]);
+    a.metric_reaches(("weir_redis_spills_total", &[("result", "written")]), 1.0)
+        .await;
+    let tail = b
+        .request("GET", "/film.mp4")
+        .header(range.0, range.1)
+        .send()
+        .await
+        .whole(206);
+    assert_same(&tail.body, &file[50_000_000..50_100_000]);
+    assert!(
+        b.metric("weir_origin_requests_total", &[]).await < 0.5,
+        "no origin request"
+    );
+}
+
+#[tokio::test]
+async fn damaged_data_in_redis_is_a_miss_and_a_counter() {
+    let files = files::start();
+    let redis = redis::start().await;
+    let body = bytes(4, 600_000);
+    files.put("/seg.m4s", &body);
+    let a = edge::new()
+        .origin(&files)
+        .redis(&redis)
+        .node("a")
+        .run()
+        .await;
+    a.get("/seg.m4s").await.whole(200);
+    a.metric_reaches(("weir_redis_spills_total", &[("result", "written")]), 1.0)
+        .await;
+    // Overwrites bytes in the middle of every string, metadata and chunks alike.
+    let keys = redis.ask(&["KEYS", "*"]).await;
+    for key in keys.lines() {
+        if redis.ask(&["TYPE", key]).await == "string" {
+            redis.ask(&["SETRANGE", key, "40", "damage"]).await;
+        }
+    }
+    let b = edge::new()
+        .origin(&files)
+        .redis(&redis)
+        .node("b")
+        .run()
+        .await;
+    assert_same(&b.get("/seg.m4s").await.whole(200).body, &body);
+    let damaged = b
+        .metric("weir_redis_calls_total", &[("result", "damaged")])
+        .await;
+    assert!(damaged > 0.5, "the damage is counted");
+}
