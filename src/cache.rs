@@ -5,3 +5,6 @@
 
 pub mod head;
 pub mod key;
+pub mod record;
+pub mod redis;
+pub mod spill;
