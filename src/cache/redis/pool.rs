@@ -29,6 +29,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A connection that lived so long was a good one: the next wait is the shortest again.
 const STEADY: Duration = Duration::from_secs(5);
 
+/// How often a connection is tried though nobody uses it: a dead one is found before it is needed.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -172,13 +175,22 @@ impl Pool {
         let _place = place
             .map_err(|_| Fault::Timeout(within))?
             .map_err(|_| Fault::NoLink)?;
-        let Lease { slot, epoch, link } = self.lend(lane).ok_or(Fault::NoLink)?;
+        let lease = self.lend(lane).ok_or(Fault::NoLink)?;
         let rest = within.saturating_sub(started.elapsed());
-        let result = match timeout(rest, query(link)).await {
+        self.call(lease, rest, query).await
+    }
+
+    /// Runs `query` on a lent connection and notes how that went.
+    async fn call<T, Q, F>(&self, lease: Lease<'_>, within: Duration, query: Q) -> Result<T, Fault>
+    where
+        Q: FnOnce(Link) -> F,
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let Lease { slot, epoch, link } = lease;
+        let result = match timeout(within, query(link)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) if error.is_timeout() => Err(Fault::Timeout(within)),
-            Ok(Err(error)) => Err(Fault::from(error)),
-            Err(_) => Err(Fault::Timeout(within)),
+            Ok(Err(error)) if !error.is_timeout() => Err(Fault::from(error)),
+            Ok(Err(_)) | Err(_) => Err(Fault::Timeout(within)),
         };
         self.note(slot, epoch, result.as_ref().err());
         result
@@ -199,7 +211,7 @@ impl Pool {
                     slot.install(epoch, link);
                     self.show_up(index);
                     tracing::info!(connection = index, "redis connected");
-                    slot.broken.notified().await;
+                    self.watch(slot).await;
                     if born.elapsed() >= STEADY {
                         wait = BACKOFF_MIN;
                     }
@@ -216,6 +228,22 @@ impl Pool {
             }
             sleep(wait.mul_f32(0.5 + fastrand::f32() / 2.0)).await;
             wait = (wait * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Returns when the slot's connection was given up; looks after it while nobody uses it.
+    async fn watch(&self, slot: &Slot) {
+        while timeout(CHECK_EVERY, slot.broken.notified()).await.is_err() {
+            let Some(lease) = slot.lend() else {
+                continue;
+            };
+            if !self.connector.heals_itself() {
+                let within = self.connector.deadline();
+                let ping =
+                    |mut link: Link| async move { redis::cmd("PING").exec_async(&mut link).await };
+                // What came of it was noted, which is all that it is for.
+                drop(self.call(lease, within, ping).await);
+            }
         }
     }
 
