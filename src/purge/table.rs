@@ -97,28 +97,25 @@ struct State {
     position: Position,
     /// What was asked for before this cannot be judged.
     floor: Position,
+    /// Whether the log is still being read, so that nothing can be called valid.
+    learning: bool,
     marks: HashMap<Mark, Position>,
     /// Lengths in bytes of the prefixes in `marks`, site included.
     prefix_lengths: BTreeSet<usize>,
 }
 
 impl State {
-    fn new(incarnation: u64, floor: Position) -> Self {
+    fn new(incarnation: u64) -> Self {
         Self {
             incarnation,
             position: Position::default(),
-            floor,
+            floor: Position::default(),
+            learning: false,
             marks: HashMap::new(),
             prefix_lengths: BTreeSet::new(),
         }
     }
 }
-
-/// Later than any purge.
-const NEVER: Position = Position {
-    millis: u64::MAX,
-    sequence: u64::MAX,
-};
 
 impl Table {
     /// An empty table of a log that begins now and is known whole.
@@ -128,7 +125,7 @@ impl Table {
     }
 
     fn bounded(incarnation: u64, entries_max: usize) -> Self {
-        let state = RwLock::new(State::new(incarnation, Position::default()));
+        let state = RwLock::new(State::new(incarnation));
         Self {
             state,
             version: AtomicU64::new(1),
@@ -173,16 +170,16 @@ impl Table {
 
     /// Begins to learn another log: everything is suspect until [`Table::known`].
     pub fn reset(&self, incarnation: u64) {
-        self.change(|state| *state = State::new(incarnation, NEVER));
+        self.change(|state| {
+            *state = State::new(incarnation);
+            state.learning = true;
+        });
     }
 
-    /// Says that the log was read to its end, and from where on nothing is missing.
-    pub fn known(&self, from: Position) {
-        if self.read().floor == NEVER {
-            self.change(|state| {
-                state.floor = from;
-                state.position = state.position.max(from);
-            });
+    /// Says that the log was read to its end.
+    pub fn known(&self) {
+        if self.read().learning {
+            self.change(|state| state.learning = false);
         }
     }
 
@@ -226,7 +223,7 @@ impl Table {
         if prefixes.any(newer) {
             return Verdict::Purged;
         }
-        match stamp.position < state.floor {
+        match state.learning || stamp.position < state.floor {
             true => Verdict::Suspect,
             false => Verdict::Valid,
         }
@@ -383,17 +380,16 @@ mod tests {
         table.apply(at(10), &Scope::Url(key("/a")));
         assert_eq!(table.verdict(&key("/b"), &stamp(10)), Suspect);
         assert_eq!(table.verdict(&key("/a"), &stamp(9)), Purged);
-        table.known(Position::default());
-        assert_eq!(table.verdict(&key("/b"), &stamp(0)), Valid);
+        table.raise_floor(at(5));
+        table.known();
+        assert_eq!(table.verdict(&key("/b"), &stamp(5)), Valid);
+        assert_eq!(
+            table.verdict(&key("/b"), &stamp(4)),
+            Suspect,
+            "the floor stands"
+        );
         assert_eq!(table.verdict(&key("/a"), &stamp(9)), Purged);
         assert_eq!(table.verdict(&key("/a"), &Stamp::default()), Suspect);
-        table.raise_floor(at(20));
-        table.known(Position::default());
-        assert_eq!(
-            table.verdict(&key("/b"), &stamp(15)),
-            Suspect,
-            "a floor never sinks"
-        );
     }
 
     #[test]
@@ -410,7 +406,7 @@ mod tests {
         check("floor");
         table.reset(8);
         check("reset");
-        table.known(at(1));
+        table.known();
         check("known");
     }
 
