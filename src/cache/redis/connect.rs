@@ -52,8 +52,8 @@ pub(crate) struct Connector {
 }
 
 enum Kind {
-    Single(Client),
-    Cluster(ClusterClient),
+    Single(Box<Client>),
+    Cluster(Box<ClusterClient>),
     Sentinel(Box<Sentinels>),
 }
 
@@ -78,7 +78,7 @@ impl Connector {
                     (true, Some(certificates)) => Client::build_with_tls(info, certificates)?,
                     _ => Client::open(info)?,
                 };
-                (Kind::Single(client), 1)
+                (Kind::Single(Box::new(client)), 1)
             }
             config::Topology::Cluster(urls) => {
                 let nodes = connection_infos(urls)?;
@@ -94,7 +94,7 @@ impl Connector {
                 if let Some(certificates) = certificates {
                     builder = builder.certs(certificates);
                 }
-                (Kind::Cluster(builder.build()?), hosts)
+                (Kind::Cluster(Box::new(builder.build()?)), hosts)
             }
             config::Topology::Sentinel { sentinels, master } => {
                 let sentinels = Sentinels {

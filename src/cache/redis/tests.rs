@@ -30,6 +30,12 @@ pub(crate) fn head(path: &str, bytes: u64) -> Head {
     }
 }
 
+/// A port that is free at this moment; nothing else here asks for it by number.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// A Redis of one test's own, killed with it.
 pub(crate) struct Server {
     child: Child,
@@ -44,12 +50,7 @@ impl Server {
     }
 
     pub(crate) fn with(arguments: &[&str]) -> Self {
-        // The port is free at this moment; nothing else here asks for it by number.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let directory = tempfile::tempdir().unwrap();
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
         let child = Self::spawn(port, &arguments, directory.path());
@@ -82,7 +83,26 @@ impl Server {
             .expect("redis-server is installed")
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// A sentinel, which wants a file that it can write to.
+    fn sentinel(lines: &str) -> Self {
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let file = directory.path().join("sentinel.conf");
+        std::fs::write(&file, format!("port {port}\nbind 127.0.0.1\n{lines}")).unwrap();
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            port,
+            arguments: Vec::new(),
+            directory,
+        }
+    }
+
+    fn port(&self) -> u16 {
         self.port
     }
 
@@ -454,4 +474,187 @@ fn a_setup_that_cannot_work_is_refused_at_once() {
     missing.ca = Some("/nonexistent/ca.pem".into());
     let error = Redis::new(&missing).map(drop).unwrap_err().to_string();
     assert!(error.starts_with("/nonexistent/ca.pem: "), "{error}");
+}
+
+/// Three masters with a replica each.
+async fn cluster() -> Vec<Server> {
+    let mut servers = Vec::new();
+    for _ in 0..6 {
+        let bus = free_port().to_string();
+        servers.push(Server::with(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "1500",
+            "--repl-diskless-sync-delay",
+            "0",
+            "--cluster-port",
+            &bus,
+        ]));
+    }
+    for server in &servers {
+        server.client().await;
+    }
+    let addresses = servers
+        .iter()
+        .map(|server| format!("127.0.0.1:{}", server.port()));
+    let made = Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(addresses)
+        .args(["--cluster-replicas", "1", "--cluster-yes"])
+        .stdout(Stdio::null())
+        .status();
+    assert!(made.unwrap().success());
+    for server in &servers {
+        eventually("replicas in step", || async {
+            let mut client = server.client().await;
+            let info: String = redis::cmd("INFO").query_async(&mut client).await.unwrap();
+            info.contains("master_link_status:up") || info.contains("connected_slaves:1")
+        })
+        .await;
+    }
+    servers
+}
+
+#[tokio::test]
+async fn a_cluster_that_loses_a_master_costs_deadlines_and_is_whole_again() {
+    let mut servers = cluster().await;
+    let urls = servers.iter().map(Server::url).collect();
+    let mut config = config(config::Topology::Cluster(urls));
+    config.connect_timeout = Duration::from_secs(2);
+    let node = run(&config).await;
+    let mut heads = Vec::new();
+    for n in 0..12 {
+        heads.push(store(&node.redis, &format!("/{n}"), &body(300_000, n)).await);
+    }
+    for head in &heads {
+        assert!(load(&node.redis, &head.key).await.is_some());
+    }
+    // Metadata and two chunks of each object, on a master and on its replica.
+    eventually("replicated", || async {
+        let mut keys = 0;
+        for server in &servers {
+            let mut client = server.client().await;
+            keys += redis::cmd("DBSIZE")
+                .query_async::<usize>(&mut client)
+                .await
+                .unwrap();
+        }
+        keys == heads.len() * 3 * 2
+    })
+    .await;
+    servers[0].kill();
+    let killed = Instant::now();
+    while killed.elapsed() < Duration::from_secs(1) {
+        for head in &heads {
+            let started = Instant::now();
+            drop(node.redis.head(&head.key).await);
+            assert!(
+                started.elapsed() < Duration::from_millis(150),
+                "{:?}",
+                started.elapsed()
+            );
+        }
+    }
+    eventually("every object again", || async {
+        for head in &heads {
+            if load(&node.redis, &head.key).await.is_none() {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sentinels_lead_to_the_master_and_to_its_successor() {
+    let mut master = Server::start();
+    let port = master.port().to_string();
+    let replica = Server::with(&[
+        "--replicaof",
+        "127.0.0.1",
+        &port,
+        "--repl-diskless-sync-delay",
+        "0",
+    ]);
+    eventually("replica in step", || async {
+        let mut client = replica.client().await;
+        let info: String = redis::cmd("INFO").query_async(&mut client).await.unwrap();
+        info.contains("master_link_status:up")
+    })
+    .await;
+    let watch = format!(
+        "sentinel monitor pop 127.0.0.1 {port} 1\n\
+         sentinel down-after-milliseconds pop 500\n\
+         sentinel failover-timeout pop 2000\n"
+    );
+    let sentinel = Server::sentinel(&watch);
+    sentinel.client().await;
+    let topology = config::Topology::Sentinel {
+        sentinels: vec!["redis://127.0.0.1:1".to_owned(), sentinel.url()],
+        master: "pop".to_owned(),
+    };
+    let node = run(&config(topology)).await;
+    store(&node.redis, "/a", &body(10, 1)).await;
+    // The sentinel learns of the replica from the master, every ten seconds.
+    eventually("replica known", || async {
+        let mut client = sentinel.client().await;
+        let mut replicas = redis::cmd("SENTINEL");
+        let known = replicas
+            .arg("REPLICAS")
+            .arg("pop")
+            .query_async::<Vec<redis::Value>>(&mut client);
+        !known.await.unwrap().is_empty()
+    })
+    .await;
+    master.kill();
+    eventually("the successor is written and read", || async {
+        let head = store(&node.redis, "/b", &body(10, 2)).await;
+        load(&node.redis, &head.key).await.is_some()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_with_tls_is_verified_and_shown_a_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let port = free_port();
+    let _server = Server::with(&[
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        &text("cert.pem"),
+        "--tls-key-file",
+        &text("key.pem"),
+        "--tls-ca-cert-file",
+        &text("cert.pem"),
+        "--tls-auth-clients",
+        "yes",
+    ]);
+    let url = format!("rediss://127.0.0.1:{port}/0");
+    let mut config = config(config::Topology::Single(url));
+    config.ca = Some(path("cert.pem"));
+    config.identity = Some(config::Certificate {
+        cert: path("cert.pem"),
+        key: path("key.pem"),
+    });
+    let node = run(&config).await;
+    let head = store(&node.redis, "/a", &body(10, 1)).await;
+    assert!(load(&node.redis, &head.key).await.is_some());
+    config.ca = None;
+    let doubting = Redis::new(&config).unwrap();
+    let running = Arc::clone(&doubting);
+    let task = tokio::spawn(async move { running.start().await });
+    eventually("refused", || async {
+        doubting.state().last_error.is_some()
+    })
+    .await;
+    assert!(!doubting.state().up);
+    task.abort();
 }
