@@ -17,5 +17,6 @@ pub mod object;
 pub mod policy;
 pub mod promote;
 pub mod reader;
+pub mod record;
 pub mod redis;
 pub mod spill;

@@ -7,6 +7,11 @@
 pub mod log;
 pub mod table;
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// A place in the log: the two halves of a Redis stream id. Later purges compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
@@ -14,6 +19,57 @@ pub struct Position {
     pub millis: u64,
     /// Sequence part of the stream id.
     pub sequence: u64,
+}
+
+impl Position {
+    /// The very next place.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let Self { millis, sequence } = self;
+        match sequence.checked_add(1) {
+            Some(sequence) => Self { millis, sequence },
+            None => Self {
+                millis: millis.saturating_add(1),
+                sequence: 0,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.millis, self.sequence)
+    }
+}
+
+/// A text that is no stream id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a position")]
+pub struct NotAPosition;
+
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        let (millis, sequence) = text.split_once('-').ok_or(NotAPosition)?;
+        Ok(Self {
+            millis: millis.parse().map_err(|_| NotAPosition)?,
+            sequence: sequence.parse().map_err(|_| NotAPosition)?,
+        })
+    }
+}
+
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
 }
 
 /// When, in terms of the log, a response was asked for.

@@ -215,7 +215,7 @@ impl Engine {
         let mut headers = reply.headers.clone();
         headers.remove(CONTENT_LENGTH);
         headers.remove(CONTENT_RANGE);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes);
+        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, Maturity::Growing);
         let answer = Answer {
             status,
             headers: &headers,

@@ -1,1 +1,360 @@
-//! stub
+//! Purging: appends to the log, reads it into the table, and tells who has seen what.
+//!
+//! With Redis the log is shared: every node polls it, enters what it finds into its table and
+//! reports in its heartbeat how far it has read. Without Redis a node's log is its own, and a purge
+//! says that it reached this node only.
+//!
+//! Until the shared log was read once a node stamps what it fetches with an incarnation that no
+//! other node knows: to others, and to itself once it has read the log, that is suspect and is
+//! revalidated. For the same reason it suspects every record that others stamped.
+
+pub mod heartbeat;
+mod shared;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::cache::key::Key;
+use crate::cache::redis::Redis;
+use crate::config;
+use crate::limits;
+use crate::metrics::{METRICS, PurgeResult};
+use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
+use crate::purge::log::shared::{PAGE, Page, Shared};
+use crate::purge::table::{Scope, Table};
+use crate::purge::{Position, Stamp, Verdict};
+
+/// How long the answer to a purge waits for other nodes.
+const CONFIRM_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks meanwhile.
+const CONFIRM_POLL: Duration = Duration::from_millis(50);
+/// A node silent for longer is not waited for, only named.
+const CONFIRM_HEARD: Duration = Duration::from_secs(3);
+
+/// Stands for all other nodes where Redis did not say who they are.
+const ANYBODY: &str = "*";
+
+/// Purges as this node knows them.
+pub struct Purges {
+    table: Table,
+    shared: Option<(Shared, Heartbeats)>,
+    config: config::Purge,
+    node: NodeInfo,
+    born: Instant,
+    /// When the log was last read to its end, in milliseconds since `born`.
+    read_at: AtomicU64,
+    /// Wakes the reader of the log.
+    appended: Notify,
+}
+
+/// The answer to a purge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    /// Place in the log.
+    pub position: Position,
+    /// Nodes that answer accordingly from now on, this one included.
+    pub confirmed: Vec<String>,
+    /// Nodes that did not say so in time: behind, silent, or cut off (`*` where Redis did not say
+    /// which there are). They follow as soon as they read the log again.
+    pub unconfirmed: Vec<String>,
+    /// Whether it reached this node only, since there is no Redis.
+    pub local_only: bool,
+    /// Replicas of Redis that have the purge; with 0 a failover at this moment may lose it.
+    pub replicas: u64,
+}
+
+/// Why a purge is not in the shared log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PurgeError {
+    /// Redis did not take it. This node purged what it holds, others did not.
+    #[error("purged on this node only, the shared log cannot be written: {reason}")]
+    Unreachable {
+        /// What Redis or the way to it said.
+        reason: String,
+    },
+}
+
+/// How far the log was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Cursor {
+    incarnation: u64,
+    position: Position,
+}
+
+/// What to do after a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// There is more to read.
+    Again,
+    /// The log was read to its end.
+    End,
+    /// The log ends before what was read of it: it lost purges.
+    Lost,
+}
+
+impl Purges {
+    /// Purges shared through `redis`, or of this node alone. Does no IO.
+    #[must_use]
+    pub fn new(redis: Option<Arc<Redis>>, config: &config::Purge, node: NodeInfo) -> Arc<Self> {
+        let incarnation = if redis.is_some() { shared::fresh() } else { 0 };
+        Arc::new(Self {
+            table: Table::new(incarnation),
+            shared: redis.map(|r| (Shared::new(Arc::clone(&r)), Heartbeats::new(r))),
+            config: config.clone(),
+            node,
+            born: Instant::now(),
+            read_at: AtomicU64::new(0),
+            appended: Notify::new(),
+        })
+    }
+
+    /// Reads the log and writes heartbeats until the future is dropped. Run it once.
+    pub async fn run(self: &Arc<Self>) {
+        let Some((shared, heartbeats)) = &self.shared else {
+            return std::future::pending().await;
+        };
+        let mut cursor = Cursor::default();
+        let (mut told, mut beaten) = (cursor, None::<Instant>);
+        loop {
+            if let Err(error) = self.catch_up(shared, &mut cursor).await {
+                tracing::debug!(%error, "purge log not read");
+            }
+            self.show_age();
+            let due = beaten.is_none_or(|at| at.elapsed() >= limits::HEARTBEAT_EVERY);
+            if due || told != cursor {
+                let beat = Beat::now(&self.node, cursor.incarnation, cursor.position);
+                match heartbeats.beat(&beat).await {
+                    Ok(()) => (told, beaten) = (cursor, Some(Instant::now())),
+                    Err(error) => tracing::debug!(%error, "heartbeat not written"),
+                }
+            }
+            // Either end of the wait is a reason to read.
+            drop(timeout(limits::PURGE_POLL, self.appended.notified()).await);
+        }
+    }
+
+    /// The stamp of a response; taken before the origin is asked for it.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.table.stamp()
+    }
+
+    /// Counts what may alter verdicts; a verdict given after this was read holds while it stands.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.table.version()
+    }
+
+    /// Judges a stored response.
+    #[must_use]
+    pub fn verdict(&self, key: &Key, stamp: &Stamp) -> Verdict {
+        self.table.verdict(key, stamp)
+    }
+
+    /// Whether the shared log was not read for longer than the lease, so that purges of other nodes
+    /// may be unknown here. Never without Redis.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.shared.is_some() && self.silence() > self.config.lease
+    }
+
+    /// Whether stored responses must be revalidated before each use, since the node is cut off and
+    /// was told to ask then.
+    #[must_use]
+    pub fn must_revalidate(&self) -> bool {
+        self.config.cut_off == config::CutOff::Revalidate && self.is_cut_off()
+    }
+
+    /// Purges: appends to the log, applies it here, and waits up to a second for the other nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`PurgeError`] when Redis is configured and did not take it; this node purged all the same.
+    pub async fn purge(&self, scope: Scope) -> Result<Receipt, PurgeError> {
+        let Some((shared, heartbeats)) = &self.shared else {
+            let position = self.table.apply_here(&scope);
+            METRICS.purges.of(PurgeResult::Local).inc();
+            tracing::info!(%scope, %position, "purged on this node");
+            return Ok(self.receipt(position, Vec::new(), 0));
+        };
+        let appended = match shared.append(&scope).await {
+            Ok(appended) => appended,
+            Err(error) => {
+                self.table.apply_here(&scope);
+                METRICS.purges.of(PurgeResult::Failed).inc();
+                tracing::error!(%scope, %error, "purged on this node only");
+                return Err(PurgeError::Unreachable {
+                    reason: error.to_string(),
+                });
+            }
+        };
+        self.table.apply(appended.position, &scope);
+        self.appended.notify_one();
+        METRICS.purges.of(PurgeResult::Logged).inc();
+        let replicas = shared.replicate().await;
+        let target = Cursor {
+            incarnation: appended.incarnation,
+            position: appended.position,
+        };
+        let nodes = self.confirm(heartbeats, target).await;
+        let receipt = self.receipt(appended.position, nodes, replicas);
+        let unconfirmed = &receipt.unconfirmed;
+        tracing::info!(%scope, position = %appended.position, ?unconfirmed, "purged");
+        Ok(receipt)
+    }
+
+    /// The nodes of this `PoP`, this one included; only this one when Redis does not say.
+    pub async fn nodes(&self) -> Vec<NodeState> {
+        let listed = match &self.shared {
+            Some((_, heartbeats)) => heartbeats.list().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        if listed.iter().any(|state| state.node == self.node.node) {
+            return listed;
+        }
+        let Stamp {
+            incarnation,
+            position,
+        } = self.stamp();
+        let this = NodeState {
+            node: self.node.node.clone(),
+            version: self.node.version.clone(),
+            addresses: self.node.addresses.clone(),
+            incarnation,
+            position,
+            age_ms: None,
+        };
+        listed.into_iter().chain([this]).collect()
+    }
+
+    /// Takes this node off the list of nodes, since it ends.
+    pub async fn leave(&self) {
+        if let Some((_, heartbeats)) = &self.shared
+            && let Err(error) = heartbeats.leave(&self.node.node).await
+        {
+            tracing::debug!(%error, "heartbeat not removed");
+        }
+    }
+
+    /// Reads the log to its end.
+    async fn catch_up(
+        &self,
+        shared: &Shared,
+        cursor: &mut Cursor,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        loop {
+            let page = shared.read(cursor.position).await?;
+            match self.digest(cursor, &page) {
+                Step::Again => {}
+                Step::End => {
+                    let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    self.read_at.store(now, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Step::Lost => {
+                    tracing::warn!(read = %cursor.position, "the purge log lost entries");
+                    shared.rotate(cursor.incarnation).await?;
+                }
+            }
+        }
+    }
+
+    /// Enters a page into the table.
+    fn digest(&self, cursor: &mut Cursor, page: &Page) -> Step {
+        if page.incarnation != cursor.incarnation {
+            tracing::info!(
+                incarnation = page.incarnation,
+                "reading a purge log new to this node"
+            );
+            self.table.reset(page.incarnation);
+            *cursor = Cursor {
+                incarnation: page.incarnation,
+                position: Position::default(),
+            };
+            return Step::Again;
+        }
+        if cursor.position > page.last {
+            return Step::Lost;
+        }
+        // Only a log at its bound was ever trimmed; what lay before its first entry is unknown.
+        if page.length >= limits::PURGE_LOG_MAX && page.first > cursor.position {
+            self.table.raise_floor(page.first);
+        }
+        for (position, scope) in &page.entries {
+            match scope {
+                Some(scope) => self.table.apply(*position, scope),
+                // A newer release purged something that this one cannot name: suspect everything.
+                None => self.table.raise_floor(*position),
+            }
+            cursor.position = cursor.position.max(*position);
+        }
+        if page.entries.len() >= PAGE {
+            return Step::Again;
+        }
+        self.table.known();
+        Step::End
+    }
+
+    /// Waits for the other living nodes to have read up to `target`; gives how all nodes stood.
+    async fn confirm(&self, heartbeats: &Heartbeats, target: Cursor) -> Vec<(String, bool)> {
+        let started = Instant::now();
+        let mut nodes = vec![(ANYBODY.to_owned(), false)];
+        loop {
+            let mut waiting = true;
+            if let Ok(mut listed) = heartbeats.list().await {
+                listed.retain(|state| state.node != self.node.node);
+                waiting = listed
+                    .iter()
+                    .any(|state| !has_read(state, target) && state.is_heard_within(CONFIRM_HEARD));
+                let judged = listed.into_iter().map(|state| {
+                    let read = has_read(&state, target);
+                    (state.node, read)
+                });
+                nodes = judged.collect();
+            }
+            if !waiting || started.elapsed() >= CONFIRM_WAIT {
+                return nodes;
+            }
+            sleep(CONFIRM_POLL).await;
+        }
+    }
+
+    fn receipt(&self, position: Position, others: Vec<(String, bool)>, replicas: u64) -> Receipt {
+        let (confirmed, unconfirmed): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(_, confirmed)| *confirmed);
+        let names = |nodes: Vec<(String, bool)>| nodes.into_iter().map(|(node, _)| node);
+        Receipt {
+            position,
+            confirmed: [self.node.node.clone()]
+                .into_iter()
+                .chain(names(confirmed))
+                .collect(),
+            unconfirmed: names(unconfirmed).collect(),
+            local_only: self.shared.is_none(),
+            replicas,
+        }
+    }
+
+    /// How long the log was not read.
+    fn silence(&self) -> Duration {
+        let read_at = Duration::from_millis(self.read_at.load(Ordering::Relaxed));
+        self.born.elapsed().saturating_sub(read_at)
+    }
+
+    fn show_age(&self) {
+        let age = i64::try_from(self.silence().as_secs()).unwrap_or(i64::MAX);
+        METRICS.purge_log_age_seconds.set(age);
+    }
+}
+
+fn has_read(state: &NodeState, target: Cursor) -> bool {
+    state.incarnation == target.incarnation && state.position >= target.position
+}
+
+#[cfg(test)]
+mod tests;

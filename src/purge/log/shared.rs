@@ -1,0 +1,206 @@
+//! The log that the nodes share: a stream in Redis and the incarnation beside it, in one slot.
+//!
+//! Neither has a TTL. Where they are lost all the same (flushed, evicted, or a failover to a
+//! replica that lagged), the incarnation is new or made new, and what nodes hold becomes suspect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{FromRedisValue, Value};
+
+use crate::cache::redis::connect::Link;
+use crate::cache::redis::pool::{Fault, Lane};
+use crate::cache::redis::{Ask, Redis};
+use crate::limits;
+use crate::metrics::RedisCall;
+use crate::purge::Position;
+use crate::purge::table::Scope;
+
+/// Entries read at once.
+pub(super) const PAGE: usize = 500;
+/// Deadline of reading a page.
+const READ: Ask = Ask {
+    call: RedisCall::Log,
+    lane: Lane::Control,
+    within: Duration::from_millis(1000),
+};
+/// Deadline of appending, which must be on the connection that waits for the replica.
+const APPEND: Ask = Ask {
+    call: RedisCall::Log,
+    lane: Lane::Writes,
+    within: Duration::from_millis(1000),
+};
+/// How long a purge waits for a replica to have it.
+const REPLICA_WAIT: Duration = Duration::from_millis(100);
+
+/// Gives the log a new incarnation, unless somebody else did.
+const ROTATE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
+                      redis.call('SET', KEYS[1], ARGV[2]) end return 1";
+
+/// A look at the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) incarnation: u64,
+    pub(super) first: Position,
+    pub(super) last: Position,
+    /// Entries in the whole log.
+    pub(super) length: usize,
+    /// Entries after the cursor, at most `PAGE`; `None` is a scope of a newer release.
+    pub(super) entries: Vec<(Position, Option<Scope>)>,
+}
+
+/// What appending gave.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Appended {
+    pub(super) incarnation: u64,
+    pub(super) position: Position,
+}
+
+/// The shared log.
+#[derive(Clone)]
+pub(super) struct Shared {
+    redis: Arc<Redis>,
+}
+
+type Entries = Vec<(String, Vec<(String, String)>)>;
+type Row = (Option<u64>, Entries, Entries, usize, Entries);
+
+impl Shared {
+    pub(super) fn new(redis: Arc<Redis>) -> Self {
+        Self { redis }
+    }
+
+    /// Reads what comes after `cursor`, and how the log stands.
+    pub(super) async fn read(&self, cursor: Position) -> Result<Page, Fault> {
+        let keys = self.redis.keys();
+        let (log, incarnation) = (keys.log(), keys.incarnation());
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET")
+            .arg(&incarnation)
+            .arg(fresh())
+            .arg("NX")
+            .ignore();
+        pipe.cmd("GET").arg(&incarnation);
+        pipe.cmd("XRANGE")
+            .arg(&log)
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1);
+        pipe.cmd("XREVRANGE")
+            .arg(&log)
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(1);
+        pipe.cmd("XLEN").arg(&log);
+        let after = format!("({cursor}");
+        pipe.cmd("XRANGE")
+            .arg(&log)
+            .arg(after)
+            .arg("+")
+            .arg("COUNT")
+            .arg(PAGE);
+        let query = |mut link: Link| async move { pipe.query_async::<Row>(&mut link).await };
+        let (incarnation, first, last, length, entries) = self.redis.ask(READ, query).await?;
+        let position = |entries: Entries| match entries.first() {
+            Some((id, _)) => parse(id),
+            None => Ok(Position::default()),
+        };
+        let entries = entries
+            .iter()
+            .map(|(id, fields)| Ok((parse(id)?, scope(fields))));
+        Ok(Page {
+            incarnation: incarnation.ok_or_else(|| Fault::Refused("no incarnation".to_owned()))?,
+            first: position(first)?,
+            last: position(last)?,
+            length,
+            entries: entries.collect::<Result<_, Fault>>()?,
+        })
+    }
+
+    /// Appends a purge.
+    pub(super) async fn append(&self, scope: &Scope) -> Result<Appended, Fault> {
+        let keys = self.redis.keys();
+        let (kind, name) = scope.to_words();
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET")
+            .arg(keys.incarnation())
+            .arg(fresh())
+            .arg("NX")
+            .ignore();
+        pipe.cmd("GET").arg(keys.incarnation());
+        pipe.cmd("XADD")
+            .arg(keys.log())
+            .arg("MAXLEN")
+            .arg("~")
+            .arg(limits::PURGE_LOG_MAX);
+        pipe.arg("*").arg("kind").arg(kind).arg("name").arg(name);
+        let query =
+            |mut link: Link| async move { pipe.query_async::<(u64, String)>(&mut link).await };
+        let (incarnation, id) = self.redis.ask(APPEND, query).await?;
+        Ok(Appended {
+            incarnation,
+            position: parse(&id)?,
+        })
+    }
+
+    /// Waits a moment for one replica to have what was appended, where there is one; says how many
+    /// have it.
+    pub(super) async fn replicate(&self) -> u64 {
+        let log = self.redis.keys().log();
+        let query = |mut link: Link| async move {
+            let role = link.send_beside(&log, &redis::cmd("ROLE")).await?;
+            if !has_replica(&role) {
+                return Ok(0);
+            }
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(1)
+                .arg(u64::try_from(REPLICA_WAIT.as_millis()).unwrap_or_default());
+            let replicas = link.send_beside(&log, &wait).await?;
+            Ok(u64::from_redis_value(replicas)?)
+        };
+        self.redis.ask(APPEND, query).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "no replica confirmed a purge");
+            0
+        })
+    }
+
+    /// Makes the log a new one for everybody, since it went back behind what was read of it.
+    pub(super) async fn rotate(&self, old: u64) -> Result<(), Fault> {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(ROTATE)
+            .arg(1)
+            .arg(self.redis.keys().incarnation())
+            .arg(old)
+            .arg(fresh());
+        let query = |mut link: Link| async move { eval.exec_async(&mut link).await };
+        self.redis.ask(READ, query).await
+    }
+}
+
+/// Draws an incarnation; 0 is that of a node without Redis.
+pub(super) fn fresh() -> u64 {
+    fastrand::u64(1..)
+}
+
+fn parse(id: &str) -> Result<Position, Fault> {
+    id.parse()
+        .map_err(|_| Fault::Refused(format!("stream id {id:?}")))
+}
+
+fn scope(fields: &[(String, String)]) -> Option<Scope> {
+    let field = |wanted: &str| {
+        let found = fields.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.as_str())
+    };
+    Scope::from_words(field("kind")?, field("name")?)
+}
+
+/// Whether an answer to ROLE is that of a master with replicas.
+fn has_replica(role: &Value) -> bool {
+    let Value::Array(role) = role else {
+        return false;
+    };
+    matches!(role.get(2), Some(Value::Array(replicas)) if !replicas.is_empty())
+}

@@ -1,0 +1,304 @@
+//! Nodes that purge through a real `redis-server`, which is stopped, emptied and killed.
+
+use super::*;
+use crate::cache::redis::tests::{Running, Server, eventually, run};
+use crate::config::CutOff;
+
+fn config(cut_off: CutOff) -> config::Purge {
+    config::Purge {
+        lease: Duration::from_millis(1500),
+        cut_off,
+    }
+}
+
+fn info(node: &str) -> NodeInfo {
+    NodeInfo {
+        node: node.to_owned(),
+        version: "1.0".to_owned(),
+        addresses: vec!["127.0.0.1:1".to_owned()],
+    }
+}
+
+fn key(path: &str) -> Key {
+    Key::new("vod", path, None)
+}
+
+/// A node that reads the log; its tasks end with it.
+struct Node {
+    purges: Arc<Purges>,
+    task: tokio::task::JoinHandle<()>,
+    _redis: Running,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Node {
+    async fn start(server: &Server, name: &str) -> Self {
+        let redis = run(&server.config()).await;
+        let redis_of_node = Some(Arc::clone(&redis.redis));
+        let purges = Purges::new(redis_of_node, &config(CutOff::Revalidate), info(name));
+        let running = Arc::clone(&purges);
+        let task = tokio::spawn(async move { running.run().await });
+        eventually("log read", || async {
+            purges.read_at.load(Ordering::Relaxed) > 0
+        })
+        .await;
+        Self {
+            purges,
+            task,
+            _redis: redis,
+        }
+    }
+
+    fn verdict(&self, path: &str, stamp: Stamp) -> Verdict {
+        self.purges.verdict(&key(path), &stamp)
+    }
+}
+
+/// Two nodes that have heard of each other.
+async fn pair(server: &Server) -> (Node, Node) {
+    let (a, b) = (
+        Node::start(server, "a").await,
+        Node::start(server, "b").await,
+    );
+    eventually("both listed", || async {
+        let nodes = a.purges.nodes().await;
+        nodes.iter().filter(|state| state.age_ms.is_some()).count() == 2
+    })
+    .await;
+    (a, b)
+}
+
+#[tokio::test]
+async fn a_purge_is_confirmed_by_the_other_node_within_a_second() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    let old = b.purges.stamp();
+    assert_eq!(old.incarnation, a.purges.stamp().incarnation);
+    let version = b.purges.version();
+    let started = Instant::now();
+    let receipt = a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(
+        (receipt.confirmed, receipt.unconfirmed),
+        (vec!["a".into(), "b".into()], vec![])
+    );
+    assert!(!receipt.local_only && receipt.replicas == 0);
+    assert!(b.purges.version() > version);
+    assert_eq!(b.verdict("/a", old), Verdict::Purged);
+    assert_eq!(b.verdict("/b", old), Verdict::Valid);
+    assert_eq!(b.verdict("/a", b.purges.stamp()), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn a_node_that_starts_later_reads_the_whole_log() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    let old = a.purges.stamp();
+    for n in 0..PAGE + 20 {
+        let purges = a.purges.shared.as_ref().unwrap();
+        purges
+            .0
+            .append(&Scope::Url(key(&format!("/{n}"))))
+            .await
+            .unwrap();
+    }
+    let b = Node::start(&server, "b").await;
+    for path in ["/0", "/519"] {
+        assert_eq!(b.verdict(path, old), Verdict::Purged, "{path}");
+    }
+    assert_eq!(b.verdict("/x", old), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn a_node_that_has_not_read_the_log_suspects_what_others_stamped() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    let redis = run(&server.config()).await;
+    let b = Purges::new(
+        Some(Arc::clone(&redis.redis)),
+        &config(CutOff::Serve),
+        info("b"),
+    );
+    assert_eq!(b.verdict(&key("/a"), &a.purges.stamp()), Verdict::Suspect);
+    assert_eq!(
+        a.verdict("/a", b.stamp()),
+        Verdict::Suspect,
+        "and they what it stamped"
+    );
+    let own = b.stamp();
+    assert_eq!(b.verdict(&key("/a"), &own), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_makes_everything_suspect() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    let old = a.purges.stamp();
+    redis::cmd("FLUSHALL")
+        .exec_async(&mut server.client().await)
+        .await
+        .unwrap();
+    for node in [&a, &b] {
+        eventually("suspect", || async {
+            node.verdict("/b", old) == Verdict::Suspect
+        })
+        .await;
+    }
+    eventually("one log again", || async {
+        a.purges.stamp().incarnation == b.purges.stamp().incarnation
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_becomes_a_new_log() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    let old = a.purges.stamp();
+    eventually("read", || async {
+        a.purges.nodes().await[0].position == old.position
+    })
+    .await;
+    let mut client = server.client().await;
+    redis::cmd("DEL")
+        .arg("weir:{purge}:log")
+        .exec_async(&mut client)
+        .await
+        .unwrap();
+    eventually("suspect", || async {
+        a.verdict("/b", old) == Verdict::Suspect
+    })
+    .await;
+    assert_ne!(a.purges.stamp().incarnation, old.incarnation);
+}
+
+#[tokio::test]
+async fn a_purge_that_only_a_newer_release_understands_makes_older_responses_suspect() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    let old = a.purges.stamp();
+    let mut add = redis::cmd("XADD");
+    add.arg("weir:{purge}:log")
+        .arg("*")
+        .arg("kind")
+        .arg("moon")
+        .arg("name")
+        .arg("x");
+    add.exec_async(&mut server.client().await).await.unwrap();
+    eventually("suspect", || async {
+        a.verdict("/b", old) == Verdict::Suspect
+    })
+    .await;
+    assert_eq!(a.verdict("/b", a.purges.stamp()), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_read_is_named_unconfirmed_and_cut_off_after_its_lease() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    b.task.abort();
+    let receipt = a.purges.purge(Scope::Site("vod".to_owned())).await.unwrap();
+    assert_eq!(receipt.unconfirmed, ["b"]);
+    eventually("cut off", || async {
+        b.purges.is_cut_off() && b.purges.must_revalidate()
+    })
+    .await;
+    assert!(!a.purges.is_cut_off());
+    b.purges.leave().await;
+    let receipt = a.purges.purge(Scope::Site("vod".to_owned())).await.unwrap();
+    assert_eq!(receipt.unconfirmed, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_purge_without_a_reachable_log_fails_soon_and_purges_this_node() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    let old = a.purges.stamp();
+    server.signal("-STOP");
+    let started = Instant::now();
+    let error = a.purges.purge(Scope::Url(key("/a"))).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{error}");
+    assert_eq!(a.verdict("/a", old), Verdict::Purged);
+    assert_eq!(
+        a.verdict("/a", a.purges.stamp()),
+        Verdict::Valid,
+        "fetched since"
+    );
+    server.signal("-CONT");
+    eventually("purges again", || async {
+        a.purges.purge(Scope::Url(key("/a"))).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_redis_a_purge_reaches_this_node_and_says_so() {
+    let purges = Purges::new(None, &config(CutOff::Revalidate), info("a"));
+    let old = purges.stamp();
+    assert_eq!(old, Stamp::default());
+    let receipt = purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    assert!(receipt.local_only);
+    assert_eq!(receipt.confirmed, ["a"]);
+    assert_eq!(purges.verdict(&key("/a"), &old), Verdict::Purged);
+    assert!(!purges.is_cut_off());
+    assert_eq!(purges.nodes().await.len(), 1);
+    let json = serde_json::to_value(&receipt).unwrap();
+    assert_eq!(json["position"], "0-1");
+}
+
+#[test]
+fn a_trimmed_log_makes_suspect_what_is_older_than_its_first_entry() {
+    let purges = Purges::new(None, &config(CutOff::Serve), info("a"));
+    let at = |millis| Position {
+        millis,
+        sequence: 0,
+    };
+    let mut cursor = Cursor::default();
+    let page = Page {
+        incarnation: 7,
+        first: at(50),
+        last: at(60),
+        length: limits::PURGE_LOG_MAX,
+        entries: vec![(at(50), Some(Scope::Url(key("/a")))), (at(60), None)],
+    };
+    assert_eq!(
+        purges.digest(&mut cursor, &page),
+        Step::Again,
+        "a log new to it"
+    );
+    let whole = Page {
+        entries: page.entries[..1].to_vec(),
+        ..page
+    };
+    assert_eq!(purges.digest(&mut cursor, &whole), Step::End);
+    let verdict = |millis| {
+        purges.verdict(
+            &key("/b"),
+            &Stamp {
+                incarnation: 7,
+                position: at(millis),
+            },
+        )
+    };
+    assert_eq!(
+        (verdict(49), verdict(50)),
+        (Verdict::Suspect, Verdict::Valid)
+    );
+    let short = Page {
+        last: at(40),
+        entries: Vec::new(),
+        ..whole
+    };
+    assert_eq!(purges.digest(&mut cursor, &short), Step::Lost);
+}
