@@ -16,7 +16,7 @@ use crate::cache::object::{RunError, Stretch};
 use crate::cache::reader::Reader;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES};
 use crate::origin::{EndpointHealth, Error, Fetch, Pin, Reply, Span};
-use crate::purge::log::NodeInfo;
+use crate::purge::log::heartbeat::NodeInfo;
 
 /// One object whose version, behaviour and pace the test sets.
 struct Scripted {
@@ -157,7 +157,11 @@ impl Bench {
     fn new(memory: usize, origin: Arc<Scripted>) -> Self {
         let text = "[[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:1\"\n";
         let config = config::Config::parse(text, std::path::Path::new("/")).unwrap();
-        let purges = Purges::new(None, &config.purge, NodeInfo::default());
+        let purges = Purges::new(
+            None,
+            &config.purge,
+            NodeInfo { node: "test".into(), version: "0".into(), addresses: Vec::new() },
+        );
         let source = Arc::new(Source {
             site: Arc::clone(&config.sites[0]),
             origin: Arc::clone(&origin) as Arc<dyn Origin>,
@@ -357,7 +361,7 @@ async fn an_answer_that_may_not_be_stored_is_fetched_once_for_each_request() {
 
 #[tokio::test]
 async fn a_stale_copy_is_confirmed_and_is_served_when_the_origin_is_down() {
-    let control = "max-age=0, stale-if-error=60";
+    let control = "max-age=0, stale-while-revalidate=0, stale-if-error=60";
     let bench = Bench::new(64 * MIB, Scripted::with_control(1000, control));
     assert_eq!(bench.get("/a.m4s").await.unwrap().len(), 1000);
     bench.settle("/a.m4s").await;
