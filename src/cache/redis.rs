@@ -10,7 +10,7 @@
 //! [`record`]), so that the fills of two nodes never mix.
 
 pub(crate) mod breaker;
-pub(crate) mod connect;
+pub mod connect;
 pub(crate) mod keys;
 pub(crate) mod pool;
 

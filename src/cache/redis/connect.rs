@@ -1,6 +1,6 @@
 //! How a connection to Redis is made, for each way of running it.
 //!
-//! A [`Connector`] is built and checked without IO; it connects as often as it is asked, and asks
+//! A `Connector` is built and checked without IO; it connects as often as it is asked, and asks
 //! the sentinels anew each time, so that a connection always leads to the present master. The
 //! caller owns deadlines and retries.
 

@@ -477,7 +477,7 @@ fn a_setup_that_cannot_work_is_refused_at_once() {
 }
 
 /// Three masters with a replica each.
-async fn cluster() -> Vec<Server> {
+pub(crate) async fn cluster() -> Vec<Server> {
     let mut servers = Vec::new();
     for _ in 0..6 {
         let bus = free_port().to_string();

@@ -70,16 +70,12 @@ impl Shared {
         Self { redis }
     }
 
-    /// Reads what comes after `cursor`, and how the log stands.
+    /// Reads what comes after `cursor`, and how the log stands. Writes only where there is no log:
+    /// a full Redis refuses writes, and its log must be read all the same.
     pub(super) async fn read(&self, cursor: Position) -> Result<Page, Fault> {
         let keys = self.redis.keys();
         let (log, incarnation) = (keys.log(), keys.incarnation());
         let mut pipe = redis::pipe();
-        pipe.cmd("SET")
-            .arg(&incarnation)
-            .arg(fresh())
-            .arg("NX")
-            .ignore();
         pipe.cmd("GET").arg(&incarnation);
         pipe.cmd("XRANGE")
             .arg(&log)
@@ -103,6 +99,10 @@ impl Shared {
             .arg(PAGE);
         let query = |mut link: Link| async move { pipe.query_async::<Row>(&mut link).await };
         let (incarnation, first, last, length, entries) = self.redis.ask(READ, query).await?;
+        let incarnation = match incarnation {
+            Some(incarnation) => incarnation,
+            None => self.begin().await?,
+        };
         let position = |entries: Entries| match entries.first() {
             Some((id, _)) => parse(id),
             None => Ok(Position::default()),
@@ -111,12 +111,25 @@ impl Shared {
             .iter()
             .map(|(id, fields)| Ok((parse(id)?, scope(fields))));
         Ok(Page {
-            incarnation: incarnation.ok_or_else(|| Fault::Refused("no incarnation".to_owned()))?,
+            incarnation,
             first: position(first)?,
             last: position(last)?,
             length,
             entries: entries.collect::<Result<_, Fault>>()?,
         })
+    }
+
+    /// Gives a log that has none an incarnation; somebody else's may come first.
+    async fn begin(&self) -> Result<u64, Fault> {
+        let key = self.redis.keys().incarnation();
+        let mut pipe = redis::pipe();
+        pipe.cmd("SET").arg(&key).arg(fresh()).arg("NX").ignore();
+        pipe.cmd("GET").arg(&key);
+        let query = |mut link: Link| async move { pipe.query_async::<(u64,)>(&mut link).await };
+        self.redis
+            .ask(READ, query)
+            .await
+            .map(|(incarnation,)| incarnation)
     }
 
     /// Appends a purge.

@@ -1,7 +1,7 @@
 //! Nodes that purge through a real `redis-server`, which is stopped, emptied and killed.
 
 use super::*;
-use crate::cache::redis::tests::{Running, Server, eventually, run};
+use crate::cache::redis::tests::{self, Running, Server, eventually, run};
 use crate::config::CutOff;
 
 fn config(cut_off: CutOff) -> config::Purge {
@@ -38,7 +38,11 @@ impl Drop for Node {
 
 impl Node {
     async fn start(server: &Server, name: &str) -> Self {
-        let redis = run(&server.config()).await;
+        Self::on(&server.config(), name).await
+    }
+
+    async fn on(config_of_redis: &config::Redis, name: &str) -> Self {
+        let redis = run(config_of_redis).await;
         let redis_of_node = Some(Arc::clone(&redis.redis));
         let purges = Purges::new(redis_of_node, &config(CutOff::Revalidate), info(name));
         let running = Arc::clone(&purges);
@@ -240,6 +244,42 @@ async fn a_purge_without_a_reachable_log_fails_soon_and_purges_this_node() {
         a.purges.purge(Scope::Url(key("/a"))).await.is_ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_log_of_a_full_redis_is_read() {
+    let server = Server::start();
+    let a = Node::start(&server, "a").await;
+    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    let mut full = redis::cmd("CONFIG");
+    full.arg("SET").arg("maxmemory").arg(1);
+    full.exec_async(&mut server.client().await).await.unwrap();
+    assert!(a.purges.purge(Scope::Url(key("/b"))).await.is_err());
+    let read = a.purges.read_at.load(Ordering::Relaxed);
+    eventually("read since", || async {
+        a.purges.read_at.load(Ordering::Relaxed) > read
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_purge_is_confirmed_by_nodes_and_by_the_replica() {
+    let servers = tests::cluster().await;
+    let urls = servers.iter().map(Server::url).collect();
+    let mut redis = tests::config(config::Topology::Cluster(urls));
+    redis.connect_timeout = Duration::from_secs(2);
+    let (a, b) = (Node::on(&redis, "a").await, Node::on(&redis, "b").await);
+    eventually("both listed", || async {
+        a.purges.nodes().await.len() == 2
+    })
+    .await;
+    let old = b.purges.stamp();
+    let receipt = a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    assert_eq!(
+        (receipt.confirmed, receipt.replicas),
+        (vec!["a".into(), "b".into()], 1)
+    );
+    assert_eq!(b.verdict("/a", old), Verdict::Purged);
 }
 
 #[tokio::test]
