@@ -1,6 +1,7 @@
 //! Weir, a video edge node.
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+pub mod admin;
 pub mod asset;
 pub mod cache;
 pub mod clock;
@@ -9,5 +10,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod origin;
+pub mod proxy;
 pub mod purge;
 pub mod route;
+pub mod server;

@@ -11,6 +11,8 @@
 //! - A fetch with a [`Pin`] yields bytes of that version only, or [`Error::Changed`].
 //! - No header that names store internals is left in [`Reply::headers`].
 
+pub mod build;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

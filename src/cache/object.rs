@@ -1,0 +1,25 @@
+//! stub
+
+use std::sync::Arc;
+
+use crate::cache::head::Head;
+
+/// stub
+pub struct Object {
+    head: Arc<Head>,
+}
+
+impl Object {
+    /// stub
+    pub fn head(&self) -> Arc<Head> {
+        Arc::clone(&self.head)
+    }
+    /// stub
+    pub fn length(&self) -> Option<u64> {
+        self.head.length
+    }
+    /// stub
+    pub fn is_complete(&self) -> bool {
+        true
+    }
+}
