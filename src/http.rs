@@ -5,5 +5,6 @@
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
+pub mod fields;
 pub mod freshness;
 pub mod range;
