@@ -5,6 +5,8 @@
 pub mod cache_control;
 pub mod cache_status;
 pub mod conditional;
+pub mod cors;
 pub mod fields;
 pub mod freshness;
 pub mod range;
+pub mod via;

@@ -20,6 +20,7 @@ pub mod gate;
 pub mod headers;
 pub mod hooks;
 pub mod pace;
+pub mod request;
 pub mod respond;
 pub mod storage;
 pub mod upstream;

@@ -77,6 +77,6 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         key: Key::new(&site.name, path, None),
         origin_path: path.to_owned(),
         origin_query: None,
-        kind: Kind::Other,
+        kind: Kind::of(path),
     })
 }

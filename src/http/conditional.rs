@@ -94,7 +94,9 @@ fn any_tag(
 fn tags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = value;
     std::iter::from_fn(move || {
-        let start = rest.iter().position(|b| !matches!(b, b',' | b' ' | b'\t'))?;
+        let start = rest
+            .iter()
+            .position(|b| !matches!(b, b',' | b' ' | b'\t'))?;
         let tag = rest.get(start..)?;
         let end = tag_end(tag);
         rest = tag.get(end..).unwrap_or_default();

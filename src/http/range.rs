@@ -4,8 +4,8 @@
 //! by the whole object, never by an error. Reading is apart from resolving, since the length of a
 //! cold object is not known when its request arrives.
 
-use http::header::{DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::Method;
+use http::header::{DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::http::fields;
 use crate::limits;
@@ -182,7 +182,10 @@ mod tests {
                 "bytes=99999999999999999999-",
                 Ranges::Spans(vec![Span(u64::MAX, u64::MAX)]),
             ),
-            ("bytes=0-1,2-3,4-5,6-7,8-9,10-11,12-13,14-15,16-", Ranges::TooMany),
+            (
+                "bytes=0-1,2-3,4-5,6-7,8-9,10-11,12-13,14-15,16-",
+                Ranges::TooMany,
+            ),
             ("bytes=2-1", Ranges::Whole),
             ("bytes=0-1,2-1", Ranges::Whole),
             ("bytes=", Ranges::Whole),

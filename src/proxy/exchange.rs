@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::cache::engine::How;
 use crate::metrics::{Outcome, Tier};
@@ -28,8 +28,10 @@ pub struct Exchange {
     /// How the engine came to the answer.
     pub(super) how: Option<How>,
     pub(super) route: Option<Route>,
-    /// The client's `Origin`, for CORS.
-    pub(super) page: Option<HeaderValue>,
+    /// Age of the answer, where it has one.
+    pub(super) age: Option<Duration>,
+    /// Seconds that the answer stays fresh; below zero when it is stale.
+    pub(super) ttl: Option<i64>,
     /// The opened answer, until Pingora's cache key takes it.
     pub(super) opened: Option<Handoff>,
     pub(super) part: Part,
@@ -55,7 +57,8 @@ impl Exchange {
             tier: Tier::None,
             how: None,
             route: None,
-            page: None,
+            age: None,
+            ttl: None,
             opened: None,
             part: Part::Whole,
             passes: false,

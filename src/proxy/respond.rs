@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -16,6 +17,7 @@ use pingora::proxy::Session;
 
 use crate::cache::engine::Failure;
 use crate::config::Site;
+use crate::http::cors;
 use crate::metrics::Outcome;
 use crate::origin;
 use crate::proxy::exchange::Exchange;
@@ -56,11 +58,11 @@ impl Answer {
         }
     }
 
-    /// A refusal after which nothing more is read from the connection.
-    pub(super) fn closing(status: StatusCode, text: &'static str) -> Self {
+    /// An answer after which nothing more is read from the connection.
+    pub(super) fn closing(status: StatusCode, text: &'static str, outcome: Outcome) -> Self {
         Self {
             connection: Connection::Closed,
-            ..Self::new(status, text, Outcome::Refused)
+            ..Self::new(status, text, outcome)
         }
     }
 
@@ -100,20 +102,22 @@ pub(super) fn failure(failure: &Failure) -> Answer {
 }
 
 /// Answers OPTIONS: what may be asked, and by which pages.
-pub(super) fn options(site: &Site) -> Answer {
+pub(super) fn options(site: &Site, request: &HeaderMap) -> Answer {
     let mut answer = Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local);
-    answer.fields.push((ALLOW, allowed(Some(site))));
+    let fields = cors::options(&site.cors, &site.methods, request);
+    answer.fields = fields
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     answer
 }
 
-/// The site's methods, or those of every site.
+/// The site's methods, or those of a site that says nothing about them.
 fn allowed(site: Option<&Site>) -> HeaderValue {
-    let methods = site.map_or(&[][..], |site| &site.methods);
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    HeaderValue::from_str(&names.join(", "))
-        .ok()
-        .filter(|value| !value.is_empty())
-        .unwrap_or(HeaderValue::from_static("GET, HEAD, OPTIONS"))
+    match site {
+        Some(site) => cors::methods_value(&site.methods),
+        None => HeaderValue::from_static("GET, HEAD, OPTIONS"),
+    }
 }
 
 fn status_of(error: &origin::Error) -> StatusCode {
@@ -170,7 +174,7 @@ pub(super) async fn send(
     for (name, value) in answer.fields {
         header.insert_header(name, value)?;
     }
-    headers::dress(&mut header, exchange, edge)?;
+    headers::dress(&mut header, &session.req_header().headers, exchange, edge)?;
     exchange.head_goes_out(header.status);
     let body = body.filter(|_| session.req_header().method != Method::HEAD);
     session
