@@ -11,12 +11,10 @@ pub struct Redis;
 pub struct Error;
 
 /// stub
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct RedisState {
     /// stub
-    Up,
-    /// stub
-    Open,
+    pub up: bool,
 }
 
 impl Redis {
@@ -30,7 +28,7 @@ impl Redis {
     /// stub
     pub async fn start(self: &Arc<Self>) {}
     /// stub
-    pub fn state(&self) -> State {
-        State::Up
+    pub fn state(&self) -> RedisState {
+        RedisState { up: true }
     }
 }

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_page_is_allowed_by_name_or_by_star() {
-        let cases: [(&[&str], Option<&'static str>, Option<&str>, bool); 7] = [
+        let cases: [(&[&str], Option<_>, Option<&str>, bool); 7] = [
             (&["*"], None, Some("*"), false),
             (&["*"], Some("https://a.example"), Some("*"), false),
             (&[], Some("https://a.example"), None, false),

@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn the_initial_age_is_the_larger_of_date_and_age_with_the_delay() {
         let date = ("date", DATE_TEXT);
-        let cases: [(&[(&'static str, &'static str)], u64, u64, u64); 9] = [
+        let cases: [(&[_], u64, u64, u64); 9] = [
             (&[], 0, 0, 0),
             (&[date], 0, 900, 900),
             (&[date], 5000, 5000, 5000),

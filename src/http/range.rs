@@ -249,7 +249,7 @@ mod tests {
     fn if_range_needs_a_strong_validator() {
         const EARLY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
         const LATE: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-        let cases: [(&[(HeaderName, &'static str)], &'static str, bool); 11] = [
+        let cases: [(&[_], &str, bool); 11] = [
             (&[(ETAG, "\"1\"")], "\"1\"", true),
             (&[(ETAG, "\"1\"")], "\"2\"", false),
             (&[(ETAG, "W/\"1\"")], "W/\"1\"", false),
@@ -294,8 +294,8 @@ mod tests {
 
         #[test]
         fn any_range_field_is_read_without_panic(value in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = parse_value(&value);
-            let _ = parse_value(&[BYTES, &value].concat());
+            drop(parse_value(&value));
+            drop(parse_value(&[BYTES, &value].concat()));
         }
     }
 }

@@ -117,12 +117,7 @@ impl ProxyHttp for Edge {
             return Ok(true);
         }
         // Never fetch behind the engine's back, whatever went wrong on the way here.
-        let answer = Answer::new(
-            http::StatusCode::INTERNAL_SERVER_ERROR,
-            "internal error",
-            Outcome::Error,
-        );
-        respond::send(answer, session, exchange, self).await?;
+        respond::send(respond::internal(), session, exchange, self).await?;
         Ok(false)
     }
 

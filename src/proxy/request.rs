@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AGE, CONTENT_LENGTH, HOST, HeaderMap};
+use http::uri::Authority;
 use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
@@ -67,7 +68,7 @@ pub(super) async fn accept(
             exchange.outcome = Outcome::Pass;
             Ok(())
         }
-        _ => Err(respond::refusal(route::Refusal::Method, Some(&route.site))),
+        _ => Err(respond::refused_method(&route.site)),
     }
 }
 
@@ -118,19 +119,20 @@ fn route_of(session: &Session, edge: &Edge) -> Result<Route, Answer> {
     let header = session.req_header();
     let target = std::str::from_utf8(header.raw_path());
     let text = |name| header.headers.get(name).and_then(|value| value.to_str().ok());
+    // `:authority` of HTTP/2; an absolute target of HTTP/1.1 is for the route to compare with Host.
+    let authority = header
+        .uri
+        .authority()
+        .filter(|_| header.version == http::Version::HTTP_2);
     let head = Head {
         method: &header.method,
+        version: header.version,
         // What is no text is nothing that a route could accept.
         target: target.unwrap_or_default(),
-        authority: authority(header).or_else(|| text(HOST)),
+        authority: authority.map(Authority::as_str).or_else(|| text(HOST)),
         accept: text(ACCEPT),
     };
-    route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(refusal, None))
-}
-
-/// The authority of HTTP/2's `:authority` or of an absolute target, which win over Host.
-fn authority(header: &pingora::http::RequestHeader) -> Option<&str> {
-    header.uri.authority().map(http::uri::Authority::as_str)
+    route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(&refusal))
 }
 
 async fn open(
@@ -140,7 +142,8 @@ async fn open(
     route: Route,
 ) -> Result<(), Answer> {
     let Some(source) = edge.sources.get(&route.site.name) else {
-        return Err(respond::refusal(route::Refusal::Method, Some(&route.site)));
+        // Each site has a source from the start.
+        return Err(respond::internal());
     };
     let header = session.req_header();
     let ranges = range::parse(&header.method, &header.headers);

@@ -74,13 +74,33 @@ impl Answer {
 }
 
 /// Answers a request that could not be routed.
-pub(super) fn refusal(refusal: Refusal, site: Option<&Site>) -> Answer {
+pub(super) fn refusal(refusal: &Refusal) -> Answer {
     let mut answer = Answer::new(refusal.status(), refusal.as_str(), Outcome::Refused);
-    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        answer.fields.push((ALLOW, allowed(site)));
+    if let Refusal::Method(allowed) = refusal {
+        let allowed = HeaderValue::from_str(allowed);
+        answer.fields.push((ALLOW, allowed.unwrap_or(SAFE)));
     }
     answer
 }
+
+/// Answers a method that the site's kind of origin cannot take.
+pub(super) fn refused_method(site: &Site) -> Answer {
+    let safe = |method: &&Method| [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    let methods: Vec<Method> = site.methods.iter().filter(safe).cloned().collect();
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut answer = Answer::new(status, "method not taken by this origin", Outcome::Refused);
+    answer.fields.push((ALLOW, cors::methods_value(&methods)));
+    answer
+}
+
+/// Answers what should not have happened.
+pub(super) fn internal() -> Answer {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Answer::new(status, "internal error", Outcome::Error)
+}
+
+/// What every site serves.
+const SAFE: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// Answers a request that the engine found nothing for.
 pub(super) fn failure(failure: &Failure) -> Answer {
@@ -110,14 +130,6 @@ pub(super) fn options(site: &Site, request: &HeaderMap) -> Answer {
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     answer
-}
-
-/// The site's methods, or those of a site that says nothing about them.
-fn allowed(site: Option<&Site>) -> HeaderValue {
-    match site {
-        Some(site) => cors::methods_value(&site.methods),
-        None => HeaderValue::from_static("GET, HEAD, OPTIONS"),
-    }
 }
 
 fn status_of(error: &origin::Error) -> StatusCode {
