@@ -165,7 +165,7 @@ mod tests {
             "process_cpu_seconds_total",
         ];
         assert_eq!(names, expected);
-        let resident = families[2].get_metric()[0].get_gauge().value();
+        let resident = families[2].get_metric()[0].get_gauge().get_value();
         assert!(resident > 1_000_000.0, "{resident}");
     }
 

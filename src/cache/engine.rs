@@ -105,8 +105,23 @@ impl Engine {
         Arc::new(Self)
     }
     /// stub
-    pub async fn open(self: &Arc<Self>, _ask: Ask) -> Opened {
-        Opened::Failed(Failure::Overloaded)
+    pub async fn open(self: &Arc<Self>, ask: Ask) -> Opened {
+        let how = How { outcome: metrics::Outcome::Hit, tier: metrics::Tier::Memory, collapsed: false, stored: false, fwd_status: None };
+        if let Some(rest) = ask.path.strip_prefix("/trickle") {
+            let mut headers = HeaderMap::new();
+            if rest == "/length" { headers.insert("content-length", http::HeaderValue::from(5)); }
+            if rest == "/short" { headers.insert("content-length", http::HeaderValue::from(50)); }
+            let breaks = rest == "/break" || rest == "/short";
+            let how = How { outcome: metrics::Outcome::Pass, tier: metrics::Tier::Origin, collapsed: false, stored: false, fwd_status: Some(200) };
+            return Opened::Stream { status: StatusCode::OK, headers, body: Box::new(Trickle(5, breaks)), how };
+        }
+        if ask.path == "/none" { return Opened::Failed(Failure::Origin(origin::Error::Down)); }
+        let mut headers = HeaderMap::new();
+        headers.insert("etag", http::HeaderValue::from_static("\"v1\""));
+        let head = crate::cache::head::Head { key: ask.key, status: StatusCode::OK, headers, length: Some(1_000_000),
+            generation: crate::cache::head::Generation(1), fetched: crate::clock::now(), initial_age: Duration::from_secs(3),
+            freshness: crate::http::freshness::Freshness { lifetime: Duration::from_secs(60), ..Default::default() }, stamp: Default::default() };
+        Opened::Object { object: Arc::new(Object::toy(head)), how }
     }
     /// stub
     pub async fn explain(&self, _ask: &Ask) -> Explanation {
@@ -120,4 +135,16 @@ impl Engine {
     }
     /// stub
     pub async fn drain(&self, _deadline: Duration) {}
+}
+
+struct Trickle(u32, bool);
+#[async_trait::async_trait]
+impl origin::Body for Trickle {
+    async fn piece(&mut self) -> Result<Option<bytes::Bytes>, origin::Error> {
+        if self.0 == 0 { return Ok(None); }
+        if self.1 && self.0 == 2 { return Err(origin::Error::Changed); }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.0 -= 1;
+        Ok(Some(bytes::Bytes::from_static(b"x")))
+    }
 }

@@ -11,6 +11,8 @@ pub struct Object {
 
 impl Object {
     /// stub
+    pub fn toy(head: Head) -> Self { Self { head: Arc::new(head) } }
+    /// stub
     pub fn head(&self) -> Arc<Head> {
         Arc::clone(&self.head)
     }

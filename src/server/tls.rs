@@ -149,7 +149,7 @@ fn names_of(leaf: &X509) -> Vec<String> {
     }
     let common = leaf.subject_name().entries_by_nid(Nid::COMMONNAME);
     common
-        .filter_map(|entry| Some(entry.data().as_utf8().ok()?.to_ascii_lowercase()))
+        .filter_map(|entry| Some(entry.data().to_string().ok()?.to_ascii_lowercase()))
         .collect()
 }
 
