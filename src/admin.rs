@@ -48,7 +48,10 @@ impl Admin {
         engine: Arc<Engine>,
         life: Arc<Life>,
     ) -> Self {
-        if let Err(error) = METRICS.registry().register(Box::new(process::Process::new())) {
+        if let Err(error) = METRICS
+            .registry()
+            .register(Box::new(process::Process::new()))
+        {
             tracing::warn!(%error, "process metrics are missing");
         }
         Self {
@@ -220,9 +223,19 @@ mod tests {
     #[test]
     fn only_health_is_open_without_a_token() {
         let open = ["/healthz", "/readyz"];
-        for path in ["/", "/metrics", "/v1/nodes", "/v1/explain", "/v1/purge", "/v1/drain"] {
+        for path in [
+            "/",
+            "/metrics",
+            "/v1/nodes",
+            "/v1/explain",
+            "/v1/purge",
+            "/v1/drain",
+        ] {
             assert!(Page::of(path).unwrap().is_guarded(), "{path}");
         }
-        assert!(open.iter().all(|path| !Page::of(path).unwrap().is_guarded()));
+        assert!(
+            open.iter()
+                .all(|path| !Page::of(path).unwrap().is_guarded())
+        );
     }
 }

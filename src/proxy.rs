@@ -100,6 +100,10 @@ enum AccessLog {
 
 impl From<&Config> for AccessLog {
     fn from(config: &Config) -> Self {
-        if config.log.access { Self::On } else { Self::Off }
+        if config.log.access {
+            Self::On
+        } else {
+            Self::Off
+        }
     }
 }

@@ -210,7 +210,7 @@ fn pingora_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,
         grace_period_seconds: Some(0),
-        graceful_shutdown_timeout_seconds: Some(1),
+        graceful_shutdown_timeout_seconds: Some(0),
         max_retries: 1,
         pid_file: "/run/weir/weir.pid".to_owned(),
         upgrade_sock: "/run/weir/upgrade.sock".to_owned(),

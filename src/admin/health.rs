@@ -97,7 +97,10 @@ mod tests {
         Facts {
             serving: true,
             draining: false,
-            origins: origins.iter().map(|(n, up)| ((*n).to_owned(), *up)).collect(),
+            origins: origins
+                .iter()
+                .map(|(n, up)| ((*n).to_owned(), *up))
+                .collect(),
             redis,
         }
     }

@@ -64,20 +64,29 @@ impl Process {
         if let (Some(gauge), Some(boot)) = (&self.started, boot(&text("/proc/stat"))) {
             gauge.set(boot + times.started);
         }
-        let cpu = self.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let cpu = self
+            .cpu
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(counter) = cpu.as_ref() {
             counter.inc_by((times.cpu - counter.get()).max(0.0));
         }
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        let cpu = self.cpu.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let cpu = self
+            .cpu
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let gauges = [&self.open_fds, &self.max_fds, &self.resident];
         let gauges = gauges
             .into_iter()
             .flatten()
             .map(|gauge| Box::new(gauge.clone()) as Box<dyn Collector>);
-        let started = self.started.iter().map(|gauge| Box::new(gauge.clone()) as _);
+        let started = self
+            .started
+            .iter()
+            .map(|gauge| Box::new(gauge.clone()) as _);
         let cpu = cpu.iter().map(|counter| Box::new(counter.clone()) as _);
         gauges.chain(started).chain(cpu).collect()
     }
@@ -111,7 +120,9 @@ fn open_fds() -> Option<u64> {
 }
 
 fn max_fds(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
+    let line = limits
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

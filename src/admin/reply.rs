@@ -1,7 +1,7 @@
 //! An answer of the admin listener.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 /// Nothing here may be kept by anyone.

@@ -37,10 +37,7 @@ pub(super) fn finish(
 }
 
 fn count(exchange: &Exchange, status: u16, bytes: u64) {
-    METRICS
-        .requests
-        .of(exchange.outcome, exchange.tier)
-        .inc();
+    METRICS.requests.of(exchange.outcome, exchange.tier).inc();
     METRICS.response_bytes.of(exchange.tier).inc_by(bytes);
     if let Some(class) = class_of(status) {
         METRICS.responses.of(class).inc();

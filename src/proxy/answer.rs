@@ -106,9 +106,14 @@ fn cut_some(
         header.insert_header(CONTENT_RANGE, format!("bytes {first}-{last}/{length}"))?;
         return Ok(RangeType::Single(offset(first)..offset(last + 1)));
     }
-    let spans = parts.iter().map(|&(first, last)| offset(first)..offset(last + 1));
+    let spans = parts
+        .iter()
+        .map(|&(first, last)| offset(first)..offset(last + 1));
     let mut several = MultiRangeInfo::new(spans.collect());
-    let of_part = header.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let of_part = header
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     several.set_content_type(of_part.unwrap_or("application/octet-stream").to_owned());
     several.set_total_length(offset(length));
     header.insert_header(CONTENT_LENGTH, several.calculate_multipart_length())?;
@@ -159,10 +164,22 @@ mod tests {
             ),
             (&[("range", "bytes=-0")], Part::Nothing),
             (&[("range", "bytes=1000-")], Part::Nothing),
-            (&[("range", "bytes=0-9"), ("if-none-match", "\"v1\"")], Part::NotModified),
-            (&[("range", "bytes=0-9"), ("if-match", "\"v0\"")], Part::Failed),
-            (&[("range", "bytes=0-9"), ("if-range", "\"v0\"")], Part::Whole),
-            (&[("range", "bytes=0-9"), ("if-range", "W/\"v1\"")], Part::Whole),
+            (
+                &[("range", "bytes=0-9"), ("if-none-match", "\"v1\"")],
+                Part::NotModified,
+            ),
+            (
+                &[("range", "bytes=0-9"), ("if-match", "\"v0\"")],
+                Part::Failed,
+            ),
+            (
+                &[("range", "bytes=0-9"), ("if-range", "\"v0\"")],
+                Part::Whole,
+            ),
+            (
+                &[("range", "bytes=0-9"), ("if-range", "W/\"v1\"")],
+                Part::Whole,
+            ),
         ];
         for (fields, expected) in cases {
             assert_eq!(&part_of(fields, Some(1000)), expected, "{fields:?}");
@@ -195,7 +212,10 @@ mod tests {
     #[test]
     fn an_unsatisfiable_range_says_the_length() {
         let mut header = stored();
-        assert_eq!(cut(&Part::Nothing, &mut header).unwrap(), RangeType::Invalid);
+        assert_eq!(
+            cut(&Part::Nothing, &mut header).unwrap(),
+            RangeType::Invalid
+        );
         assert_eq!(header.status, 416);
         assert_eq!(header.headers["content-range"], "bytes */1000");
         assert_eq!(header.headers["content-length"], "0");

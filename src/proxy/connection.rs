@@ -111,7 +111,10 @@ impl ServerApp for Front {
 impl PreTlsProcess for Gatekeeper {
     async fn process(&self, stream: &mut L4Stream) -> pingora::Result<()> {
         let (_, digest) = admit(&self.0, address(stream)).map_err(|reason| {
-            Error::explain(ErrorType::AcceptError, crate::metrics::Label::as_str(reason))
+            Error::explain(
+                ErrorType::AcceptError,
+                crate::metrics::Label::as_str(reason),
+            )
         })?;
         stream.set_proxy_digest(digest);
         Ok(())

@@ -158,7 +158,10 @@ pub(super) mod tests {
         );
         drop(ticket);
         assert_eq!(gate.open(), 0);
-        assert!(gate.lock().by_address.is_empty(), "no address is remembered");
+        assert!(
+            gate.lock().by_address.is_empty(),
+            "no address is remembered"
+        );
         assert!(gate.enter(address("192.0.2.2")).is_ok());
     }
 

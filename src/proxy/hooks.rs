@@ -4,10 +4,7 @@
 //! there, and what is found reaches Pingora as a hit. Pingora's own fetching is used for unsafe
 //! methods only.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::header::{AGE, TRANSFER_ENCODING};
 use pingora::cache::CacheKey;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -157,16 +154,6 @@ impl ProxyHttp for Edge {
         Ok(())
     }
 
-    fn response_body_filter(
-        &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end: bool,
-        _exchange: &mut Exchange,
-    ) -> pingora::Result<Option<Duration>> {
-        Ok(None)
-    }
-
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
@@ -189,12 +176,7 @@ impl ProxyHttp for Edge {
         }
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        error: Option<&Error>,
-        exchange: &mut Exchange,
-    ) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
         access::finish(session, exchange, error, self.access_log);
     }
 

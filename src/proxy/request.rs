@@ -65,6 +65,9 @@ pub(super) async fn accept(
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
         _ if upstream::takes_unsafe(&route.site) => {
             exchange.passes = true;
+            if let Some(active) = &exchange.active {
+                active.takes_body();
+            }
             exchange.outcome = Outcome::Pass;
             Ok(())
         }
@@ -118,7 +121,12 @@ fn head_bytes(headers: &HeaderMap) -> usize {
 fn route_of(session: &Session, edge: &Edge) -> Result<Route, Answer> {
     let header = session.req_header();
     let target = std::str::from_utf8(header.raw_path());
-    let text = |name| header.headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name| {
+        header
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     // `:authority` of HTTP/2; an absolute target of HTTP/1.1 is for the route to compare with Host.
     let authority = header
         .uri
@@ -268,7 +276,11 @@ fn refuse_unframed(protocol: Protocol, length: Option<u64>) -> Result<(), Answer
 }
 
 fn unwritable() -> Answer {
-    Answer::new(StatusCode::BAD_GATEWAY, "origin answer refused", Outcome::Error)
+    Answer::new(
+        StatusCode::BAD_GATEWAY,
+        "origin answer refused",
+        Outcome::Error,
+    )
 }
 
 fn number(headers: &HeaderMap, name: http::HeaderName) -> Option<u64> {

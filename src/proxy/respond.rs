@@ -256,7 +256,10 @@ mod tests {
         for full in [Failure::Overloaded, Failure::NoRoom] {
             let answer = failure(&full);
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(answer.fields, [(RETRY_AFTER, HeaderValue::from_static("2"))]);
+            assert_eq!(
+                answer.fields,
+                [(RETRY_AFTER, HeaderValue::from_static("2"))]
+            );
         }
     }
 

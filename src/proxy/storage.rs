@@ -5,7 +5,7 @@
 //! and keep-alive. Nothing is ever filled, purged or looked up here.
 //!
 //! Invariant: a body that breaks ends in an error, upon which Pingora closes an HTTP/1.1 connection
-//! short of its length or last chunk, and resets an HTTP/2 stream: never an END_STREAM.
+//! short of its length or last chunk, and resets an HTTP/2 stream: never an `END_STREAM`.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};

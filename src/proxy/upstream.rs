@@ -101,7 +101,9 @@ fn endpoint_of(origin: &Origin) -> pingora::Result<Endpoint> {
     };
     Ok(Endpoint {
         authority: format!("{host}:{port}"),
-        host_field: uri.authority().map_or_else(String::new, ToString::to_string),
+        host_field: uri
+            .authority()
+            .map_or_else(String::new, ToString::to_string),
         name: named.to_owned(),
         secure,
     })
@@ -137,7 +139,10 @@ mod tests {
             let endpoint = endpoint_of(&origin(text, None)).unwrap();
             assert_eq!(endpoint.authority, authority);
             assert_eq!(endpoint.host_field, host_field);
-            assert_eq!((endpoint.name.as_str(), endpoint.secure), ("o.test", secure));
+            assert_eq!(
+                (endpoint.name.as_str(), endpoint.secure),
+                ("o.test", secure)
+            );
         }
     }
 

@@ -11,7 +11,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::proxy::gate::Ticket;
+
+/// Bytes that a client may send without asking for anything or taking anything.
+const FLOOD_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes that each request entitles a client to send: its head, twice the largest accepted.
+const FLOOD_BYTES_A_REQUEST: u64 = 2 * REQUEST_HEAD_BYTES_MAX as u64;
+
+/// Of so many bytes taken, a client may spend one on saying so (window updates, acknowledgements
+/// of settings): a window update costs 26 bytes for 16 KiB at the worst.
+const FLOOD_TAKEN_A_BYTE: u64 = 64;
 
 /// The state of one connection, shared by its stream and its requests.
 #[derive(Debug)]
@@ -23,6 +34,11 @@ pub(super) struct Watch {
     active: AtomicUsize,
     /// Whether one connection carries many requests at once.
     multiplexed: AtomicBool,
+    requests: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// Whether a request body was let through, whose length nothing here bounds.
+    uploads: AtomicBool,
     _ticket: Ticket,
 }
 
@@ -34,12 +50,40 @@ impl Watch {
             head_since: AtomicU64::new(1),
             active: AtomicUsize::new(0),
             multiplexed: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            uploads: AtomicBool::new(false),
             _ticket: ticket,
         })
     }
 
     /// Notes that the client sent something.
-    pub(super) fn bytes_came(&self) {
+    ///
+    /// # Errors
+    /// It sends more than any use of the connection explains: frames that carry no request.
+    pub(super) fn bytes_came(&self, count: usize) -> Result<(), Flooded> {
+        self.head_begins();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let received = self.received.fetch_add(count, Ordering::Relaxed) + count;
+        let requests = self.requests.load(Ordering::Relaxed);
+        let sent = self.sent.load(Ordering::Relaxed);
+        let explained = FLOOD_BYTES_MAX
+            .saturating_add(requests.saturating_mul(FLOOD_BYTES_A_REQUEST))
+            .saturating_add(sent / FLOOD_TAKEN_A_BYTE);
+        if received > explained && !self.uploads.load(Ordering::Relaxed) {
+            return Err(Flooded);
+        }
+        Ok(())
+    }
+
+    /// Notes that the client was sent something.
+    pub(super) fn bytes_went(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.sent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn head_begins(&self) {
         let idle = self.active.load(Ordering::Acquire) == 0;
         if idle && !self.multiplexed.load(Ordering::Relaxed) {
             let since = self.now().saturating_add(1);
@@ -55,6 +99,7 @@ impl Watch {
         if protocol == Protocol::Http2 {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
+        self.requests.fetch_add(1, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::AcqRel);
         self.head_since.store(0, Ordering::Release);
         Active(Arc::clone(self))
@@ -84,6 +129,10 @@ impl Watch {
     }
 }
 
+/// The client sends more than any use of the connection explains.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flooded;
+
 /// Which protocol a request came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -110,6 +159,13 @@ impl Protocol {
 #[derive(Debug)]
 pub(super) struct Active(Arc<Watch>);
 
+impl Active {
+    /// Notes that the request's body is wanted, however long it is.
+    pub(super) fn takes_body(&self) {
+        self.0.uploads.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::AcqRel);
@@ -133,7 +189,7 @@ mod tests {
     async fn a_first_head_is_counted_from_accept() {
         let watch = Watch::new(ticket());
         assert!(!overdue_within(&watch, Duration::from_millis(9_990)).await);
-        watch.bytes_came();
+        watch.bytes_came(1).unwrap();
         assert!(overdue_within(&watch, Duration::from_millis(20)).await);
     }
 
@@ -142,9 +198,9 @@ mod tests {
         let watch = Watch::new(ticket());
         drop(watch.begin(Protocol::Http11));
         assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
-        watch.bytes_came();
+        watch.bytes_came(1).unwrap();
         tokio::time::advance(Duration::from_secs(5)).await;
-        watch.bytes_came();
+        watch.bytes_came(1).unwrap();
         assert!(!overdue_within(&watch, Duration::from_millis(4_990)).await);
         assert!(overdue_within(&watch, Duration::from_millis(20)).await);
     }
@@ -153,11 +209,37 @@ mod tests {
     async fn bytes_during_a_request_or_over_http2_start_no_head() {
         let watch = Watch::new(ticket());
         let request = watch.begin(Protocol::Http11);
-        watch.bytes_came();
+        watch.bytes_came(1).unwrap();
         assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
         drop(request);
         drop(watch.begin(Protocol::Http2));
-        watch.bytes_came();
+        watch.bytes_came(1).unwrap();
         assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
+    }
+
+    #[test]
+    fn a_client_that_sends_without_use_is_flooding() {
+        const MIB: usize = 1024 * 1024;
+        let cases = [
+            ("within the allowance", 0, 0, MIB, Ok(())),
+            ("pings", 0, MIB, MIB + 17 * 1024, Err(Flooded)),
+            ("window updates", 1, 1024 * MIB, 3 * MIB, Ok(())),
+            ("many requests", 100, 0, 5 * MIB, Ok(())),
+        ];
+        for (name, requests, sent, received, expected) in cases {
+            let watch = Watch::new(ticket());
+            for _ in 0..requests {
+                drop(watch.begin(Protocol::Http2));
+            }
+            watch.bytes_went(sent);
+            assert_eq!(watch.bytes_came(received), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wanted_body_is_no_flood() {
+        let watch = Watch::new(ticket());
+        watch.begin(Protocol::Http11).takes_body();
+        assert_eq!(watch.bytes_came(100 * 1024 * 1024), Ok(()));
     }
 }

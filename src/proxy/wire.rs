@@ -1,8 +1,8 @@
 //! The byte stream of a client connection, watched.
 //!
 //! Pingora reads a request head with a deadline for each read and none for the whole, and tells
-//! nobody when the first byte of a head came. [`Wire`] stands between stream and protocol and notes
-//! that moment on the connection's [`Watch`]; everything else it passes on.
+//! nobody when the first byte of a head came; it counts no frames that carry no request either.
+//! [`Wire`] stands between stream and protocol and tells the connection's [`Watch`] of what passes.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::metrics::{Closed, METRICS};
 use crate::proxy::watch::Watch;
 
 /// A client's stream that reports to the connection's watch.
@@ -31,6 +32,12 @@ impl Wire {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self { stream, watch }
     }
+
+    fn went(&self, result: &Poll<std::io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = result {
+            self.watch.bytes_went(*count);
+        }
+    }
 }
 
 impl AsyncRead for Wire {
@@ -41,8 +48,10 @@ impl AsyncRead for Wire {
     ) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.watch.bytes_came();
+        let came = buf.filled().len() - before;
+        if came > 0 && self.watch.bytes_came(came).is_err() {
+            METRICS.connections_closed.of(Closed::Flood).inc();
+            return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
         }
         result
     }
@@ -54,7 +63,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.went(&result);
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -70,7 +81,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.went(&result);
+        result
     }
 
     fn is_write_vectored(&self) -> bool {
