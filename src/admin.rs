@@ -83,7 +83,7 @@ impl Admin {
             Page::Healthz => Reply::text(StatusCode::OK, "ok"),
             Page::Readyz => health::reply(&self.health()),
             Page::Metrics => self.metrics(),
-            Page::Nodes => Reply::json(&self.purges.nodes()),
+            Page::Nodes => Reply::json(&self.purges.nodes().await),
             Page::Explain => self.explain(target.query().unwrap_or("")).await,
             Page::Purge => self.purge(session).await,
             Page::Drain => self.drain(&method),

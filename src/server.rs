@@ -22,7 +22,8 @@ use crate::origin;
 use crate::proxy::connection::{Front, Gatekeeper};
 use crate::proxy::gate::Gate;
 use crate::proxy::{Edge, Flights};
-use crate::purge::log::{NodeInfo, Purges};
+use crate::purge::log::Purges;
+use crate::purge::log::heartbeat::NodeInfo;
 
 pub mod background;
 pub mod drain;
@@ -95,6 +96,7 @@ fn start(config: Config) -> Result<(), Error> {
         flights: node.flights,
         gate: node.gate,
         engine: node.engine,
+        purges: node.purges,
         server: node.config.server,
     };
     server.run(RunArgs {
@@ -108,12 +110,7 @@ impl Node {
         let sources = sources(&config)?;
         let redis = config.cache.redis.as_ref().map(Redis::new).transpose();
         let redis = redis.map_err(|error| Error::Redis(Box::new(error)))?;
-        let info = NodeInfo {
-            name: config.server.node.clone(),
-            version: VERSION.to_owned(),
-            admin: config.listen.admin.to_string(),
-        };
-        let purges = Purges::new(redis.clone(), &config.purge, info);
+        let purges = Purges::new(redis.clone(), &config.purge, info(&config));
         let engine = Engine::new(
             config.cache.memory_bytes,
             redis.clone(),
@@ -190,6 +187,20 @@ impl Node {
 fn add<A>(service: &mut Service<A>, socket: &Socket, config: ListenerConfig, kind: &'static str) {
     service.add_listener(config);
     tracing::info!(address = %socket.address(), kind, "listening");
+}
+
+/// What other nodes are told of this one.
+fn info(config: &Config) -> NodeInfo {
+    let http = config.listen.http.iter();
+    let https = config.listen.https.iter();
+    NodeInfo {
+        node: config.server.node.clone(),
+        version: VERSION.to_owned(),
+        addresses: http
+            .map(|address| format!("http://{address}"))
+            .chain(https.map(|address| format!("https://{address}")))
+            .collect(),
+    }
 }
 
 fn sources(config: &Config) -> Result<Vec<Arc<Source>>, Error> {

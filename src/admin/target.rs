@@ -6,6 +6,7 @@ use http::{Method, Uri, Version};
 use percent_encoding::percent_decode_str;
 
 use crate::cache::engine::{Ask, Source};
+use crate::cache::object::Target;
 use crate::route::{self, Head, Route};
 
 /// Why a URL names no object of this node.
@@ -45,8 +46,10 @@ pub(super) fn ask(sources: &[Arc<Source>], route: Route) -> Option<Ask> {
     Some(Ask {
         source: Arc::clone(source),
         key: route.key,
-        path: route.origin_path,
-        query: route.origin_query,
+        target: Target {
+            path: route.origin_path,
+            query: route.origin_query,
+        },
         kind: route.kind,
         want: None,
         head_only: false,

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::admin::reply::Reply;
 use crate::admin::{Admin, target};
-use crate::purge::log::Scope;
+use crate::purge::table::Scope;
 
 /// Longest body of a command: a URL and its frame.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;

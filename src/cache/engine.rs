@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::asset;
 use crate::cache::key::Key;
-use crate::cache::object::Object;
+use crate::cache::object::{Object, Target};
 use crate::cache::redis::Redis;
 use crate::config::Site;
 use crate::metrics;
@@ -31,9 +31,7 @@ pub struct Ask {
     /// stub
     pub key: Key,
     /// stub
-    pub path: String,
-    /// stub
-    pub query: Option<String>,
+    pub target: Target,
     /// stub
     pub kind: asset::Kind,
     /// stub
@@ -107,7 +105,7 @@ impl Engine {
     /// stub
     pub async fn open(self: &Arc<Self>, ask: Ask) -> Opened {
         let how = How { outcome: metrics::Outcome::Hit, tier: metrics::Tier::Memory, collapsed: false, stored: false, fwd_status: None };
-        if let Some(rest) = ask.path.strip_prefix("/trickle") {
+        if let Some(rest) = ask.target.path.strip_prefix("/trickle") {
             let mut headers = HeaderMap::new();
             if rest == "/length" { headers.insert("content-length", http::HeaderValue::from(5)); }
             if rest == "/short" { headers.insert("content-length", http::HeaderValue::from(50)); }
@@ -115,7 +113,7 @@ impl Engine {
             let how = How { outcome: metrics::Outcome::Pass, tier: metrics::Tier::Origin, collapsed: false, stored: false, fwd_status: Some(200) };
             return Opened::Stream { status: StatusCode::OK, headers, body: Box::new(Trickle(5, breaks)), how };
         }
-        if ask.path == "/none" { return Opened::Failed(Failure::Origin(origin::Error::Down)); }
+        if ask.target.path == "/none" { return Opened::Failed(Failure::Origin(origin::Error::Down)); }
         let mut headers = HeaderMap::new();
         headers.insert("etag", http::HeaderValue::from_static("\"v1\""));
         let head = crate::cache::head::Head { key: ask.key, status: StatusCode::OK, headers, length: Some(1_000_000),

@@ -5,6 +5,15 @@ use std::sync::Arc;
 use crate::cache::head::Head;
 
 /// stub
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// stub
+    pub path: String,
+    /// stub
+    pub query: Option<String>,
+}
+
+/// stub
 pub struct Object {
     head: Arc<Head>,
 }

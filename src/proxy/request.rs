@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
 use crate::cache::engine::{Ask, How, Opened};
-use crate::cache::object::Object;
+use crate::cache::object::{Object, Target};
 use crate::cache::reader::Reader;
 use crate::clock;
 use crate::http::range::{self, Ranges};
@@ -162,8 +162,10 @@ async fn open(
     let ask = Ask {
         source: Arc::clone(source),
         key: route.key,
-        path: route.origin_path,
-        query: route.origin_query,
+        target: Target {
+            path: route.origin_path,
+            query: route.origin_query,
+        },
         kind: route.kind,
         want,
         head_only: header.method == Method::HEAD,

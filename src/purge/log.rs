@@ -1,28 +1,14 @@
 //! stub
 
+pub mod heartbeat;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::cache::key::Key;
 use crate::cache::redis::Redis;
-
-/// stub
-#[derive(Debug, Clone)]
-pub struct NodeInfo {
-    /// stub
-    pub name: String,
-    /// stub
-    pub version: String,
-    /// stub
-    pub admin: String,
-}
-
-/// stub
-pub enum Scope {
-    /// stub
-    Url(Key),
-}
+use crate::purge::log::heartbeat::NodeInfo;
+use crate::purge::table::Scope;
 
 /// stub
 #[derive(Debug, Serialize)]
@@ -57,7 +43,9 @@ impl Purges {
         Err(Error)
     }
     /// stub
-    pub fn nodes(&self) -> Vec<Receipt> {
+    pub async fn nodes(&self) -> Vec<Receipt> {
         Vec::new()
     }
+    /// stub
+    pub async fn leave(&self) {}
 }

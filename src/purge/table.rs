@@ -1,1 +1,9 @@
 //! stub
+
+use crate::cache::key::Key;
+
+/// stub
+pub enum Scope {
+    /// stub
+    Url(Key),
+}

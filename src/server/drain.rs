@@ -21,6 +21,7 @@ use crate::cache::engine::Engine;
 use crate::config;
 use crate::proxy::Flights;
 use crate::proxy::gate::Gate;
+use crate::purge::log::Purges;
 
 /// How often a draining node looks whether it is idle.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -28,6 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long connections without a request are waited for. Most close at once; the peer of an HTTP/2
 /// connection may be gone without a word.
 const IDLE_CONNECTIONS: Duration = Duration::from_secs(1);
+
+/// How long the other nodes are told of the leaving; their own clocks tell them too.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Which part of its life a node is in.
 #[derive(Debug)]
@@ -104,6 +108,8 @@ pub struct Drain {
     pub gate: Arc<Gate>,
     /// Whose writes to Redis are waited for.
     pub engine: Arc<Engine>,
+    /// Which tells the other nodes that this one leaves.
+    pub purges: Arc<Purges>,
     /// `drain_delay` and `drain_timeout`.
     pub server: config::Server,
 }
@@ -159,6 +165,12 @@ impl Drain {
         }
         let left = end.saturating_duration_since(Instant::now());
         self.engine.drain(left).await;
+        if tokio::time::timeout(FAREWELL, self.purges.leave())
+            .await
+            .is_err()
+        {
+            tracing::debug!("other nodes were not told");
+        }
     }
 
     /// Returns when no request is being answered and the connections have closed, or had time to.
