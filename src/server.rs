@@ -1,19 +1,230 @@
-//! The composition root.
+//! The composition root: from a checked configuration to a running node, and out again.
+//!
+//! Every part is made here and handed to those that need it. What can fail, fails before the first
+//! connection is accepted: origins, certificates, ports.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use pingora::listeners::ListenerConfig;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::GenBackgroundService;
+use pingora::services::listening::Service;
+
+use crate::admin::Admin;
+use crate::cache::engine::{Engine, Source};
+use crate::cache::redis::Redis;
 use crate::config::Config;
+use crate::metrics::METRICS;
+use crate::origin;
+use crate::proxy::connection::{Front, Gatekeeper};
+use crate::proxy::gate::Gate;
+use crate::proxy::{Edge, Flights};
+use crate::purge::log::Purges;
+use crate::purge::log::heartbeat::NodeInfo;
 
-/// Runs a node until it is told to end.
+pub mod background;
+pub mod drain;
+pub mod listen;
+pub mod tls;
+
+use background::Tasks;
+use drain::{Drain, Life};
+use listen::{Listening, Socket};
+
+/// Version of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A listening socket cannot be had.
+    #[error(transparent)]
+    Listen(#[from] listen::Error),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// An origin cannot be set up.
+    #[error("site {site}: {source}")]
+    Origin {
+        /// Name of the site.
+        site: String,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Redis cannot be set up (being unreachable is no error).
+    #[error("cache.redis: {0}")]
+    Redis(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Runs a node until it is told to stop.
 #[must_use]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the node owns its configuration"
-)]
 pub fn run(config: Config) -> ExitCode {
-    tracing::error!(
-        node = config.server.node,
-        "the node is not part of this build"
-    );
-    ExitCode::FAILURE
+    match start(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "not started");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The parts of a node that several others hold.
+struct Node {
+    config: Config,
+    sources: Vec<Arc<Source>>,
+    redis: Option<Arc<Redis>>,
+    purges: Arc<Purges>,
+    engine: Arc<Engine>,
+    gate: Arc<Gate>,
+    flights: Arc<Flights>,
+    life: Arc<Life>,
+}
+
+fn start(config: Config) -> Result<(), Error> {
+    let node = Node::new(config)?;
+    let mut server = Server::new_with_opt_and_conf(None, pingora_conf(&node.config));
+    server.bootstrap();
+    server.add_service(node.clients(&server.configuration)?);
+    server.add_service(node.admin()?);
+    server.add_service(node.background());
+    METRICS.build_info.with_label_values(&[VERSION]).set(1);
+    let drain = Drain {
+        life: node.life,
+        flights: node.flights,
+        gate: node.gate,
+        engine: node.engine,
+        purges: node.purges,
+        server: node.config.server,
+    };
+    server.run(RunArgs {
+        shutdown_signal: Box::new(drain),
+    });
+    Ok(())
+}
+
+impl Node {
+    fn new(config: Config) -> Result<Self, Error> {
+        let sources = sources(&config)?;
+        let redis = config.cache.redis.as_ref().map(Redis::new).transpose();
+        let redis = redis.map_err(|error| Error::Redis(Box::new(error)))?;
+        let purges = Purges::new(redis.clone(), &config.purge, info(&config));
+        let engine = Engine::new(
+            config.cache.memory_bytes,
+            redis.clone(),
+            Arc::clone(&purges),
+        );
+        Ok(Self {
+            sources,
+            redis,
+            purges,
+            engine,
+            gate: Gate::new(&config.server),
+            flights: Arc::new(Flights::default()),
+            life: Life::new(),
+            config,
+        })
+    }
+
+    fn clients(&self, conf: &Arc<ServerConf>) -> Result<Listening<Front>, Error> {
+        let edge = Edge::new(
+            &self.config,
+            Arc::clone(&self.engine),
+            &self.sources,
+            Arc::clone(&self.flights),
+        );
+        let front = Front::new(http_proxy(conf, edge), &self.gate, &self.config);
+        let mut service = Service::new("edge".to_owned(), front);
+        service.threads = Some(self.config.server.threads);
+        let mut sockets = Vec::new();
+        for &address in &self.config.listen.http {
+            let socket = Socket::bind("listen.http", address)?;
+            add(&mut service, &socket, socket.config(), "http");
+            sockets.push(socket);
+        }
+        let identities = tls::load(&self.config.certificates)?;
+        for &address in &self.config.listen.https {
+            let socket = Socket::bind("listen.https", address)?;
+            let config = socket.config().tls(tls::settings(&identities)?);
+            add(&mut service, &socket, config, "https");
+            sockets.push(socket);
+        }
+        service.set_connection_filter(Arc::<Gate>::clone(&self.gate));
+        let keeper = Arc::new(Gatekeeper(Arc::clone(&self.gate)));
+        service.endpoints().set_pre_tls_callback(keeper);
+        Ok(Listening::new(service, sockets, self.life.closing()))
+    }
+
+    fn admin(&self) -> Result<Listening<Admin>, Error> {
+        let admin = Admin::new(
+            &self.config,
+            &self.sources,
+            (self.redis.clone(), Arc::clone(&self.purges)),
+            Arc::clone(&self.engine),
+            Arc::clone(&self.life),
+        );
+        let mut service = Service::new("admin".to_owned(), admin);
+        service.threads = Some(1);
+        let socket = Socket::bind("listen.admin", self.config.listen.admin)?;
+        add(&mut service, &socket, socket.config(), "admin");
+        // It stays open while clients are drained, so that this can be watched.
+        Ok(Listening::new(service, vec![socket], self.life.ending()))
+    }
+
+    fn background(&self) -> GenBackgroundService<Tasks> {
+        let tasks = Tasks {
+            redis: self.redis.clone(),
+            purges: Arc::clone(&self.purges),
+            engine: Arc::clone(&self.engine),
+            sources: self.sources.clone(),
+        };
+        GenBackgroundService::new("background".to_owned(), Arc::new(tasks))
+    }
+}
+
+fn add<A>(service: &mut Service<A>, socket: &Socket, config: ListenerConfig, kind: &'static str) {
+    service.add_listener(config);
+    tracing::info!(address = %socket.address(), kind, "listening");
+}
+
+/// What other nodes are told of this one.
+fn info(config: &Config) -> NodeInfo {
+    let http = config.listen.http.iter();
+    let https = config.listen.https.iter();
+    NodeInfo {
+        node: config.server.node.clone(),
+        version: VERSION.to_owned(),
+        addresses: http
+            .map(|address| format!("http://{address}"))
+            .chain(https.map(|address| format!("https://{address}")))
+            .collect(),
+    }
+}
+
+fn sources(config: &Config) -> Result<Vec<Arc<Source>>, Error> {
+    let make = |site: &Arc<crate::config::Site>| {
+        let origin = origin::build::build(site).map_err(|error| Error::Origin {
+            site: site.name.clone(),
+            source: Box::new(error),
+        })?;
+        let site = Arc::clone(site);
+        Ok(Arc::new(Source { site, origin }))
+    };
+    config.sites.iter().map(make).collect()
+}
+
+/// Pingora's settings. Waiting for transfers is `drain`'s business, so its own grace is nothing; one
+/// try for what passes to an origin; no files outside our own directory.
+fn pingora_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        threads: config.server.threads,
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(0),
+        max_retries: 1,
+        pid_file: "/run/weir/weir.pid".to_owned(),
+        upgrade_sock: "/run/weir/upgrade.sock".to_owned(),
+        ..ServerConf::default()
+    }
 }

@@ -174,8 +174,14 @@ impl Engine {
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity(ask, object));
-        if let Judgement::Store { freshness, initial_age } = freshness::judge(&answer, fallback) {
+        let fallback = ask
+            .kind
+            .fallback(&ask.source.site.lifetimes, maturity(ask, object));
+        if let Judgement::Store {
+            freshness,
+            initial_age,
+        } = freshness::judge(&answer, fallback)
+        {
             head.freshness = freshness;
             head.initial_age = initial_age;
         }
@@ -184,7 +190,11 @@ impl Engine {
         object.set_head(head);
         self.keep(object, flight);
         if let Some(redis) = self.redis() {
-            redis.spill(Spill { head: object.head(), chunks: Vec::new(), whole: false });
+            redis.spill(Spill {
+                head: object.head(),
+                chunks: Vec::new(),
+                whole: false,
+            });
         }
         let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
         flight.land(Landing::Object(Arc::clone(object), how));
@@ -215,7 +225,9 @@ impl Engine {
         let mut headers = reply.headers.clone();
         headers.remove(CONTENT_LENGTH);
         headers.remove(CONTENT_RANGE);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, Maturity::Growing);
+        let fallback = ask
+            .kind
+            .fallback(&ask.source.site.lifetimes, Maturity::Growing);
         let answer = Answer {
             status,
             headers: &headers,
@@ -495,8 +507,15 @@ fn maturity(ask: &Ask, object: &Object) -> Maturity {
     if !ask.kind.is_manifest() {
         return Maturity::Growing;
     }
-    let chunks = object.chunks_in(Stretch { first: 0, end: object.length() });
-    let body = chunks.iter().map(|(_, chunk)| chunk.as_ref()).collect::<Vec<_>>().concat();
+    let chunks = object.chunks_in(Stretch {
+        first: 0,
+        end: object.length(),
+    });
+    let body = chunks
+        .iter()
+        .map(|(_, chunk)| chunk.as_ref())
+        .collect::<Vec<_>>()
+        .concat();
     match manifest_is_finished(ask.kind, &body) {
         true => Maturity::Finished,
         false => Maturity::Growing,

@@ -160,7 +160,11 @@ impl Bench {
         let purges = Purges::new(
             None,
             &config.purge,
-            NodeInfo { node: "test".into(), version: "0".into(), addresses: Vec::new() },
+            NodeInfo {
+                node: "test".into(),
+                version: "0".into(),
+                addresses: Vec::new(),
+            },
         );
         let source = Arc::new(Source {
             site: Arc::clone(&config.sites[0]),

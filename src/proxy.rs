@@ -1,0 +1,109 @@
+//! The client side: everything that knows of Pingora's sessions.
+//!
+//! `connection` is the life of a connection, `hooks` the life of a request as a table of contents;
+//! each step stands in a file of its own. What an object is, and where its bytes come from, is the
+//! engine's business; `storage` hands its answers to Pingora.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::cache::engine::{Engine, Source};
+use crate::config::{Config, Site};
+use crate::metrics::METRICS;
+
+pub mod access;
+pub mod answer;
+pub mod connection;
+pub mod exchange;
+pub mod gate;
+pub mod headers;
+pub mod hooks;
+pub mod pace;
+pub mod request;
+pub mod respond;
+pub mod storage;
+pub mod upstream;
+pub mod watch;
+pub mod wire;
+
+/// What every request needs: the engine, the sites, and the node's own name.
+pub struct Edge {
+    engine: Arc<Engine>,
+    sites: Vec<Arc<Site>>,
+    sources: HashMap<String, Arc<Source>>,
+    flights: Arc<Flights>,
+    server: crate::config::Server,
+    access_log: AccessLog,
+}
+
+impl Edge {
+    /// Puts the parts together; `sources` holds one source for each site of `config`.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        engine: Arc<Engine>,
+        sources: &[Arc<Source>],
+        flights: Arc<Flights>,
+    ) -> Self {
+        Self {
+            engine,
+            sites: config.sites.clone(),
+            sources: sources
+                .iter()
+                .map(|source| (source.site.name.clone(), Arc::clone(source)))
+                .collect(),
+            flights,
+            server: config.server.clone(),
+            access_log: AccessLog::from(config),
+        }
+    }
+}
+
+/// Counts the requests being answered, for draining.
+#[derive(Debug, Default)]
+pub struct Flights(AtomicUsize);
+
+impl Flights {
+    /// Requests being answered now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn begin(self: &Arc<Self>) -> InFlight {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        METRICS.requests_in_flight.inc();
+        InFlight(Arc::clone(self))
+    }
+}
+
+/// A request being answered; dropping it ends it.
+#[derive(Debug)]
+struct InFlight(Arc<Flights>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        METRICS.requests_in_flight.dec();
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Whether each request leaves a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AccessLog {
+    /// It does.
+    On,
+    /// It does not.
+    Off,
+}
+
+impl From<&Config> for AccessLog {
+    fn from(config: &Config) -> Self {
+        if config.log.access {
+            Self::On
+        } else {
+            Self::Off
+        }
+    }
+}

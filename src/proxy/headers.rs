@@ -1,0 +1,205 @@
+//! The fields that this node puts on every answer, and the header of a stored object.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, VIA,
+};
+use http::{StatusCode, Version};
+use pingora::http::ResponseHeader;
+
+use crate::asset;
+use crate::config::Site;
+use crate::http::cache_status::{self, Forward, Handling, Kept, Served};
+use crate::http::{cors, via};
+use crate::metrics::{Label, Outcome, Tier};
+use crate::proxy::Edge;
+use crate::proxy::exchange::Exchange;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What an answer says about pages that may read it.
+const CORS: [HeaderName; 8] = [
+    VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_HEADERS,
+    ACCESS_CONTROL_MAX_AGE,
+    HeaderName::from_static("timing-allow-origin"),
+];
+
+/// An answer's status, headers and length, as the engine gives them.
+pub(super) struct Stored<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    /// Length of the whole body; `None` where it is not known.
+    pub(super) length: Option<u64>,
+    /// The path asked for, whose extension names the type where the store does not.
+    pub(super) path: &'a str,
+}
+
+/// Builds the header of the whole answer, before any part is cut from it.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn whole(stored: &Stored<'_>) -> pingora::Result<ResponseHeader> {
+    // Room for what `dress` and Pingora add.
+    let room = stored.headers.len() + 12;
+    let mut header = ResponseHeader::build_no_case(stored.status, Some(room))?;
+    for (name, value) in stored.headers {
+        if name != CONTENT_LENGTH {
+            header.append_header(name, value)?;
+        }
+    }
+    if let Some(length) = stored.length {
+        header.insert_header(CONTENT_LENGTH, length)?;
+    }
+    if stored.status.is_success() && !header.headers.contains_key(CONTENT_TYPE) {
+        header.insert_header(CONTENT_TYPE, asset::content_type(stored.path))?;
+    }
+    Ok(header)
+}
+
+/// Puts on what this node says about an answer: how it came about, by whom, and who may read it.
+///
+/// # Errors
+/// A value that no header can hold; none is known.
+pub(super) fn dress(
+    header: &mut ResponseHeader,
+    request: &HeaderMap,
+    exchange: &Exchange,
+    edge: &Edge,
+) -> pingora::Result<()> {
+    let node = edge.server.node.as_str();
+    header.append_header(VIA, via::via(Version::HTTP_11, node))?;
+    header.append_header(CACHE_STATUS, cache_status::value(&handling(exchange, node)))?;
+    let id = HeaderValue::from_str(&exchange.id);
+    header.insert_header(REQUEST_ID, id.unwrap_or(HeaderValue::from_static("-")))?;
+    match exchange.site() {
+        Some(site) => open_to_pages(header, request, site),
+        None => Ok(()),
+    }
+}
+
+/// `cors` works on a map, which Pingora's header does not hand out: its fields go there and back.
+fn open_to_pages(
+    header: &mut ResponseHeader,
+    request: &HeaderMap,
+    site: &Site,
+) -> pingora::Result<()> {
+    if site.cors.is_empty() {
+        return Ok(());
+    }
+    let mut fields = HeaderMap::new();
+    for name in CORS {
+        for value in header.headers.get_all(&name) {
+            fields.append(&name, value.clone());
+        }
+        header.remove_header(&name);
+    }
+    cors::decorate(&mut fields, &site.cors, request);
+    for (name, value) in &fields {
+        header.append_header(name, value)?;
+    }
+    Ok(())
+}
+
+fn handling<'a>(exchange: &Exchange, node: &'a str) -> Handling<'a> {
+    let in_store = matches!(exchange.tier, Tier::Memory | Tier::Redis);
+    Handling {
+        node,
+        served: served(exchange),
+        ttl: exchange.ttl,
+        detail: in_store.then(|| exchange.tier.as_str()),
+    }
+}
+
+fn served(exchange: &Exchange) -> Served {
+    let reason = match exchange.outcome {
+        Outcome::Hit | Outcome::Stale => return Served::Hit,
+        Outcome::Refused | Outcome::Local => return Served::Local,
+        Outcome::Revalidated => Forward::Stale,
+        Outcome::Pass if exchange.passes => Forward::Method,
+        Outcome::Miss | Outcome::Pass | Outcome::Error => Forward::UriMiss,
+    };
+    let how = exchange.how.as_ref();
+    let kept = match how {
+        Some(how) if how.collapsed => Kept::Collapsed,
+        Some(how) if how.stored => Kept::Stored,
+        Some(_) | None => Kept::No,
+    };
+    let status = how.and_then(|how| StatusCode::from_u16(how.fwd_status?).ok());
+    Served::Forwarded {
+        reason,
+        status,
+        kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::engine::How;
+
+    fn exchange(outcome: Outcome, tier: Tier, how: Option<How>) -> Exchange {
+        let mut exchange = Exchange::new();
+        exchange.outcome = outcome;
+        exchange.tier = tier;
+        exchange.how = how;
+        exchange
+    }
+
+    #[test]
+    fn cache_status_tells_hits_misses_and_passes_apart() {
+        let miss = How {
+            outcome: Outcome::Miss,
+            tier: Tier::Origin,
+            collapsed: false,
+            stored: true,
+            fwd_status: Some(200),
+        };
+        let joined = How {
+            collapsed: true,
+            ..miss
+        };
+        let cases = [
+            (Outcome::Hit, Tier::Redis, None, "edge; hit; detail=redis"),
+            (
+                Outcome::Miss,
+                Tier::Origin,
+                Some(miss),
+                "edge; fwd=uri-miss; fwd-status=200; stored",
+            ),
+            (
+                Outcome::Miss,
+                Tier::Origin,
+                Some(joined),
+                "edge; fwd=uri-miss; fwd-status=200; collapsed",
+            ),
+            (Outcome::Refused, Tier::None, None, "edge"),
+        ];
+        for (outcome, tier, how, expected) in cases {
+            let exchange = exchange(outcome, tier, how);
+            let value = cache_status::value(&handling(&exchange, "edge"));
+            assert_eq!(value, expected);
+        }
+    }
+
+    #[test]
+    fn the_stores_own_length_never_goes_out() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("7"));
+        let header = whole(&Stored {
+            status: StatusCode::OK,
+            headers: &headers,
+            length: None,
+            path: "/a.m4s",
+        });
+        let header = header.unwrap();
+        assert!(!header.headers.contains_key(CONTENT_LENGTH));
+        assert!(header.headers.contains_key(CONTENT_TYPE));
+    }
+}

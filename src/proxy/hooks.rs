@@ -1,0 +1,197 @@
+//! The phases of a request as Pingora calls them: a table of contents, each step a file.
+//!
+//! The object is opened in `request_filter`, before Pingora's cache runs: what fails is answered
+//! there, and what is found reaches Pingora as a hit. Pingora's own fetching is used for unsafe
+//! methods only.
+
+use async_trait::async_trait;
+use http::header::{AGE, TRANSFER_ENCODING};
+use pingora::cache::CacheKey;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, RangeType, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use crate::metrics::{Outcome, Tier};
+use crate::proxy::answer::{self, Part};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::respond::{self, Answer};
+use crate::proxy::storage::{self, ADAPTER};
+use crate::proxy::watch::Protocol;
+use crate::proxy::{Edge, access, headers, request, upstream};
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange::new()
+    }
+
+    /// No modules: the default one compresses, at the price of an allocation a request.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
+        request::begin(session, exchange, self);
+        let Err(answer) = request::accept(session, exchange, self).await else {
+            return Ok(false);
+        };
+        respond::send(answer, session, exchange, self).await?;
+        Ok(true)
+    }
+
+    fn request_cache_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if exchange.opened.is_some() {
+            session.cache.enable(&ADAPTER, None, None, None, None);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(
+        &self,
+        _session: &Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<CacheKey> {
+        match exchange.opened.take() {
+            Some(opened) => Ok(storage::key(opened)),
+            None => Error::e_explain(ErrorType::InternalError, "nothing was opened"),
+        }
+    }
+
+    fn cache_not_modified_filter(
+        &self,
+        _session: &Session,
+        _stored: &ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
+        Ok(exchange.part == Part::NotModified)
+    }
+
+    fn range_header_filter(
+        &self,
+        _session: &mut Session,
+        header: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> RangeType {
+        // A header that cannot be cut goes out whole, as for a range that is ignored.
+        answer::cut(&exchange.part, header).unwrap_or(RangeType::None)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        header: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if exchange.outcome == Outcome::Pass && exchange.age.is_none() {
+            // Pingora writes an Age on every hit; an answer straight from its origin has none.
+            header.remove_header(&AGE);
+        }
+        if exchange.protocol == Protocol::Http10 {
+            // It has no chunks; `request` let no body of unknown length come this far.
+            header.remove_header(&TRANSFER_ENCODING);
+        }
+        headers::dress(header, &session.req_header().headers, exchange, self)?;
+        exchange.head_goes_out(header.status);
+        Ok(())
+    }
+
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<bool> {
+        if exchange.passes {
+            return Ok(true);
+        }
+        // Never fetch behind the engine's back, whatever went wrong on the way here.
+        respond::send(respond::internal(), session, exchange, self).await?;
+        Ok(false)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        match exchange.site() {
+            Some(site) => upstream::peer(site).await,
+            None => Error::e_explain(ErrorType::InternalError, "no site"),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        match &exchange.route {
+            Some(route) => upstream::rewrite(request, route),
+            None => Error::e_explain(ErrorType::InternalError, "no route"),
+        }
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        exchange.tier = Tier::Origin;
+        if let Some(route) = exchange.route.as_ref().filter(|_| changes(response)) {
+            self.engine.forget(&route.key);
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let gone = error.esource() == &ErrorSource::Downstream;
+        let mut error_code = 0;
+        if !gone && session.response_written().is_none() {
+            let status = upstream::status_of(error);
+            error_code = status.as_u16();
+            let answer = Answer::closing(status, "origin failed", Outcome::Error);
+            if let Err(error) = respond::send(answer, session, exchange, self).await {
+                tracing::debug!(%error, id = exchange.id, "client left before its answer");
+            }
+        }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        access::finish(session, exchange, error, self.access_log);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _: &Exchange, error: &Error) -> bool {
+        // The access line says that the client left.
+        error.esource() == &ErrorSource::Downstream
+    }
+
+    /// Pingora's own summary holds the query, where tokens live.
+    fn request_summary(&self, session: &Session, exchange: &Exchange) -> String {
+        format!("{} {}", session.req_header().method, exchange.id)
+    }
+}
+
+/// Whether an unsafe request was agreed to (RFC 9111 section 4.4).
+fn changes(response: &ResponseHeader) -> bool {
+    response.status.is_success() || response.status.is_redirection()
+}

@@ -1,0 +1,318 @@
+//! The beginning of a request: what is refused, what is answered at once, what is opened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, AGE, CONTENT_LENGTH, HOST, HeaderMap};
+use http::uri::Authority;
+use http::{Method, StatusCode};
+use pingora::proxy::Session;
+
+use crate::cache::engine::{Ask, How, Opened};
+use crate::cache::object::{Object, Target};
+use crate::cache::reader::Reader;
+use crate::clock;
+use crate::http::range::{self, Ranges};
+use crate::http::via;
+use crate::limits::{REQUEST_HEAD_BYTES_MAX, TARGET_BYTES_MAX};
+use crate::metrics::Outcome;
+use crate::origin::Body;
+use crate::proxy::answer::{self, Part};
+use crate::proxy::exchange::Exchange;
+use crate::proxy::headers::{self, Stored};
+use crate::proxy::respond::{self, Answer};
+use crate::proxy::storage::{Bytestream, Handoff};
+use crate::proxy::watch::Protocol;
+use crate::proxy::{Edge, connection, pace, upstream};
+use crate::route::{self, Head, Route};
+
+/// How long a request body that nobody wants is read before the connection is given up.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Notes who asks, and bounds how long the session may take for what.
+pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge) {
+    exchange.protocol = connection::protocol(session);
+    exchange.client = session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map(|address| address.ip().to_canonical());
+    exchange.active = connection::begin(session, exchange.protocol);
+    exchange.in_flight = Some(edge.flights.begin());
+    // Pingora obeys the client's Keep-Alive without bound; a client that wants none keeps none.
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(edge.server.keepalive.as_secs().max(1)));
+    }
+    session.set_read_timeout(Some(edge.server.head_timeout));
+    session.set_write_timeout(Some(pace::write_deadline(edge.server.min_send_rate)));
+    session.set_total_drain_timeout(Some(DRAIN_DEADLINE));
+}
+
+/// Opens what is asked for, to be sent by Pingora.
+///
+/// # Errors
+/// The answer to give instead: a refusal, a failure, or one that needs no object.
+pub(super) async fn accept(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+) -> Result<(), Answer> {
+    refuse_framing(session)?;
+    let route = route_of(session, edge)?;
+    exchange.route = Some(route.clone());
+    let method = session.req_header().method.clone();
+    match method {
+        Method::GET | Method::HEAD => open(session, exchange, edge, route).await,
+        Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
+        _ if upstream::takes_unsafe(&route.site) => {
+            exchange.passes = true;
+            if let Some(active) = &exchange.active {
+                active.takes_body();
+            }
+            exchange.outcome = Outcome::Pass;
+            Ok(())
+        }
+        _ => Err(respond::refused_method(&route.site)),
+    }
+}
+
+/// Refuses what a cache cannot answer safely, before anything looks at it closer.
+fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
+    let header = session.req_header();
+    if header.raw_path().len() > TARGET_BYTES_MAX {
+        return Err(Answer::closing(
+            StatusCode::URI_TOO_LONG,
+            "request target too long",
+            Outcome::Refused,
+        ));
+    }
+    if head_bytes(&header.headers) > REQUEST_HEAD_BYTES_MAX {
+        return Err(Answer::closing(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "request head too large",
+            Outcome::Refused,
+        ));
+    }
+    if via::is_loop(&header.headers) {
+        return Err(Answer::new(
+            StatusCode::LOOP_DETECTED,
+            "request goes round",
+            Outcome::Refused,
+        ));
+    }
+    let safe = matches!(header.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if safe && !session.is_body_empty() {
+        return Err(Answer::closing(
+            StatusCode::BAD_REQUEST,
+            "body not expected",
+            Outcome::Refused,
+        ));
+    }
+    Ok(())
+}
+
+fn head_bytes(headers: &HeaderMap) -> usize {
+    // Each field costs its name, ": " and a line break on the wire.
+    let fields = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    fields.sum()
+}
+
+fn route_of(session: &Session, edge: &Edge) -> Result<Route, Answer> {
+    let header = session.req_header();
+    let target = std::str::from_utf8(header.raw_path());
+    let text = |name| {
+        header
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    // `:authority` of HTTP/2; an absolute target of HTTP/1.1 is for the route to compare with Host.
+    let authority = header
+        .uri
+        .authority()
+        .filter(|_| header.version == http::Version::HTTP_2);
+    let head = Head {
+        method: &header.method,
+        version: header.version,
+        // What is no text is nothing that a route could accept.
+        target: target.unwrap_or_default(),
+        authority: authority.map(Authority::as_str).or_else(|| text(HOST)),
+        accept: text(ACCEPT),
+    };
+    route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(&refusal))
+}
+
+async fn open(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+    route: Route,
+) -> Result<(), Answer> {
+    let Some(source) = edge.sources.get(&route.site.name) else {
+        // Each site has a source from the start.
+        return Err(respond::internal());
+    };
+    let header = session.req_header();
+    let ranges = range::parse(&header.method, &header.headers);
+    let want = match &ranges {
+        Ranges::Spans(spans) => spans.first().copied(),
+        Ranges::Whole | Ranges::TooMany => None,
+    };
+    let ask = Ask {
+        source: Arc::clone(source),
+        key: route.key,
+        target: Target {
+            path: route.origin_path,
+            query: route.origin_query,
+        },
+        kind: route.kind,
+        want,
+        head_only: header.method == Method::HEAD,
+    };
+    match edge.engine.open(ask).await {
+        Opened::Object(object, how) => {
+            exchange.answered(how);
+            let reader = Reader::new(
+                Arc::clone(&edge.engine),
+                Arc::clone(source),
+                Arc::clone(&object),
+            );
+            serve_object(session, exchange, edge, (&object, reader, &ranges))
+        }
+        Opened::Stream {
+            status,
+            headers,
+            body,
+            how,
+        } => serve_stream(exchange, edge, (status, headers, body, how)),
+        Opened::Failed(failure) => {
+            tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
+            Err(respond::failure(&failure))
+        }
+    }
+}
+
+/// Hands an object over, or answers at once where no body is to follow.
+fn serve_object(
+    session: &Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+    (object, reader, ranges): (&Object, Reader, &Ranges),
+) -> Result<(), Answer> {
+    let head = object.head();
+    let length = object.length();
+    let now = clock::now();
+    exchange.age = Some(head.age(now));
+    exchange.ttl = remaining(head.freshness.lifetime, head.age(now));
+    let stored = Stored {
+        status: head.status,
+        headers: &head.headers,
+        length,
+        path: head.key.path(),
+    };
+    let header = headers::whole(&stored).map_err(|_| unwritable())?;
+    let request = answer::Request {
+        method: &session.req_header().method,
+        headers: &session.req_header().headers,
+        ranges,
+    };
+    exchange.part = answer::part(&request, &header, length);
+    if exchange.part == Part::Failed {
+        return Err(Answer::new(
+            StatusCode::PRECONDITION_FAILED,
+            "another version is expected",
+            exchange.outcome,
+        ));
+    }
+    if exchange.part == Part::Whole {
+        refuse_unframed(exchange.protocol, length)?;
+    }
+    exchange.opened = Some(Handoff {
+        header,
+        age: head.age(now),
+        body: Bytestream::Object(reader),
+        min_send_rate: edge.server.min_send_rate,
+    });
+    Ok(())
+}
+
+/// Hands over an answer that may not be stored.
+fn serve_stream(
+    exchange: &mut Exchange,
+    edge: &Edge,
+    (status, headers, body, how): (StatusCode, HeaderMap, Box<dyn Body>, How),
+) -> Result<(), Answer> {
+    exchange.answered(how);
+    let length = number(&headers, CONTENT_LENGTH);
+    refuse_unframed(exchange.protocol, length)?;
+    exchange.age = number(&headers, AGE).map(Duration::from_secs);
+    let path = exchange.route.as_ref().map_or("", |route| route.key.path());
+    let stored = Stored {
+        status,
+        headers: &headers,
+        length,
+        path,
+    };
+    let header = headers::whole(&stored).map_err(|_| unwritable())?;
+    exchange.opened = Some(Handoff {
+        header,
+        age: exchange.age.unwrap_or_default(),
+        body: Bytestream::Once(body),
+        min_send_rate: edge.server.min_send_rate,
+    });
+    Ok(())
+}
+
+/// HTTP/1.0 has no chunks: the end of a body without length is the end of the connection, and a
+/// body that broke would look whole.
+fn refuse_unframed(protocol: Protocol, length: Option<u64>) -> Result<(), Answer> {
+    if protocol == Protocol::Http10 && length.is_none() {
+        return Err(Answer::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "length not known: use HTTP/1.1",
+            Outcome::Refused,
+        ));
+    }
+    Ok(())
+}
+
+fn unwritable() -> Answer {
+    Answer::new(
+        StatusCode::BAD_GATEWAY,
+        "origin answer refused",
+        Outcome::Error,
+    )
+}
+
+fn number(headers: &HeaderMap, name: http::HeaderName) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Seconds that an answer stays fresh; below zero when it is stale.
+fn remaining(lifetime: Duration, age: Duration) -> Option<i64> {
+    let (lifetime, age) = (lifetime.as_secs(), age.as_secs());
+    i64::try_from(lifetime)
+        .ok()?
+        .checked_sub(i64::try_from(age).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_answer_has_a_life_below_zero() {
+        let seconds = Duration::from_secs;
+        assert_eq!(remaining(seconds(60), seconds(10)), Some(50));
+        assert_eq!(remaining(seconds(60), seconds(70)), Some(-10));
+        assert_eq!(remaining(seconds(u64::MAX), seconds(0)), None);
+    }
+
+    #[test]
+    fn http_1_0_gets_no_body_whose_end_it_could_not_tell() {
+        assert!(refuse_unframed(Protocol::Http10, None).is_err());
+        assert!(refuse_unframed(Protocol::Http10, Some(1)).is_ok());
+        assert!(refuse_unframed(Protocol::Http11, None).is_ok());
+    }
+}

@@ -1,0 +1,275 @@
+//! Answers given without an object: the one map from what went wrong to what a client is told.
+//!
+//! A client learns a status, a request id and a short text; hosts, paths and messages of origins
+//! stay in the log. The connection is kept where that is safe, so that a player's 404 costs no
+//! handshake.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER,
+};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::cache::engine::Failure;
+use crate::config::Site;
+use crate::http::cors;
+use crate::metrics::Outcome;
+use crate::origin;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::headers;
+use crate::route::Refusal;
+
+/// When a client should try again that came while the node was full: about a segment later.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// An answer without an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// Text of the body and of the log's `reason`; empty for none.
+    pub(super) text: &'static str,
+    pub(super) outcome: Outcome,
+    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+    pub(super) connection: Connection,
+}
+
+/// What becomes of an HTTP/1.1 connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connection {
+    /// The next request may follow.
+    Kept,
+    /// The request was not understood to its end: nothing may follow it.
+    Closed,
+}
+
+impl Answer {
+    pub(super) fn new(status: StatusCode, text: &'static str, outcome: Outcome) -> Self {
+        Self {
+            status,
+            text,
+            outcome,
+            fields: Vec::new(),
+            connection: Connection::Kept,
+        }
+    }
+
+    /// An answer after which nothing more is read from the connection.
+    pub(super) fn closing(status: StatusCode, text: &'static str, outcome: Outcome) -> Self {
+        Self {
+            connection: Connection::Closed,
+            ..Self::new(status, text, outcome)
+        }
+    }
+
+    fn retry_after(mut self, span: Duration) -> Self {
+        self.fields
+            .push((RETRY_AFTER, HeaderValue::from(span.as_secs())));
+        self
+    }
+}
+
+/// Answers a request that could not be routed.
+pub(super) fn refusal(refusal: &Refusal) -> Answer {
+    let mut answer = Answer::new(refusal.status(), refusal.as_str(), Outcome::Refused);
+    if let Refusal::Method(allowed) = refusal {
+        let allowed = HeaderValue::from_str(allowed);
+        answer.fields.push((ALLOW, allowed.unwrap_or(SAFE)));
+    }
+    answer
+}
+
+/// Answers a method that the site's kind of origin cannot take.
+pub(super) fn refused_method(site: &Site) -> Answer {
+    let safe = |method: &&Method| [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    let methods: Vec<Method> = site.methods.iter().filter(safe).cloned().collect();
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut answer = Answer::new(status, "method not taken by this origin", Outcome::Refused);
+    answer.fields.push((ALLOW, cors::methods_value(&methods)));
+    answer
+}
+
+/// Answers what should not have happened.
+pub(super) fn internal() -> Answer {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    Answer::new(status, "internal error", Outcome::Error)
+}
+
+/// What every site serves.
+const SAFE: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
+
+/// Answers a request that the engine found nothing for.
+pub(super) fn failure(failure: &Failure) -> Answer {
+    let status = match failure {
+        Failure::Origin(error) => status_of(error),
+        Failure::Status(_) => StatusCode::BAD_GATEWAY,
+        Failure::Overloaded | Failure::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let text = match failure {
+        Failure::Origin(error) => text_of(error),
+        Failure::Status(_) => "the origin failed",
+        Failure::Overloaded => "too many requests at once",
+        Failure::NoRoom => "no room",
+    };
+    let answer = Answer::new(status, text, Outcome::Error);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.retry_after(RETRY)
+    } else {
+        answer
+    }
+}
+
+/// Answers OPTIONS: what may be asked, and by which pages.
+pub(super) fn options(site: &Site, request: &HeaderMap) -> Answer {
+    let mut answer = Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local);
+    let fields = cors::options(&site.cors, &site.methods, request);
+    answer.fields = fields
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    answer
+}
+
+fn status_of(error: &origin::Error) -> StatusCode {
+    match error {
+        origin::Error::FirstByte { .. } | origin::Error::Stall { .. } => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        origin::Error::Connect { .. }
+        | origin::Error::Truncated { .. }
+        | origin::Error::Changed
+        | origin::Error::Refused { .. }
+        | origin::Error::Credentials(_)
+        | origin::Error::Down => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn text_of(error: &origin::Error) -> &'static str {
+    match error {
+        origin::Error::Connect { .. } => "origin unreachable",
+        origin::Error::FirstByte { .. } => "origin did not answer in time",
+        origin::Error::Stall { .. } => "origin stalled",
+        origin::Error::Truncated { .. } => "origin broke off",
+        origin::Error::Changed => "object changed at the origin",
+        origin::Error::Refused { .. } => "origin answer refused",
+        origin::Error::Credentials(_) => "origin access not configured",
+        origin::Error::Down => "origin down",
+    }
+}
+
+/// Sends an answer; afterwards the request is done.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn send(
+    answer: Answer,
+    session: &mut Session,
+    exchange: &mut Exchange,
+    edge: &super::Edge,
+) -> pingora::Result<()> {
+    let reason = Some(answer.text).filter(|text| !text.is_empty());
+    exchange.answered_here(answer.outcome, reason);
+    if answer.connection == Connection::Closed {
+        session.set_keepalive(None);
+    }
+    let mut header = ResponseHeader::build_no_case(answer.status, Some(12))?;
+    let body = body_of(&answer);
+    if let Some(body) = &body {
+        header.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+        header.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    if answer.status != StatusCode::NO_CONTENT {
+        header.insert_header(CACHE_CONTROL, "no-store")?;
+    }
+    for (name, value) in answer.fields {
+        header.insert_header(name, value)?;
+    }
+    headers::dress(&mut header, &session.req_header().headers, exchange, edge)?;
+    exchange.head_goes_out(header.status);
+    let body = body.filter(|_| session.req_header().method != Method::HEAD);
+    session
+        .write_response_header(Box::new(header), body.is_none())
+        .await?;
+    match body {
+        Some(body) => session.write_response_body(Some(body), true).await,
+        None => Ok(()),
+    }
+}
+
+fn body_of(answer: &Answer) -> Option<Bytes> {
+    if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED {
+        return None;
+    }
+    Some(match answer.text {
+        "" => Bytes::new(),
+        text => Bytes::from(format!("{text}\n")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_failures_map_to_502_and_504_without_naming_the_origin() {
+        let endpoint = "10.1.2.3:8333".to_owned();
+        let waited = Duration::from_secs(1);
+        let cases = [
+            (
+                origin::Error::Connect {
+                    endpoint: endpoint.clone(),
+                    reason: "refused".to_owned(),
+                },
+                502,
+            ),
+            (
+                origin::Error::FirstByte {
+                    endpoint: endpoint.clone(),
+                    waited,
+                },
+                504,
+            ),
+            (
+                origin::Error::Stall {
+                    endpoint,
+                    waited,
+                    received: 7,
+                },
+                504,
+            ),
+            (origin::Error::Changed, 502),
+            (origin::Error::Down, 502),
+        ];
+        for (error, status) in cases {
+            let answer = failure(&Failure::Origin(error));
+            assert_eq!(answer.status, status);
+            assert!(!answer.text.contains("10.1.2.3"), "{}", answer.text);
+            assert_eq!(answer.connection, Connection::Kept);
+            assert!(answer.fields.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_full_node_says_when_to_come_back() {
+        for full in [Failure::Overloaded, Failure::NoRoom] {
+            let answer = failure(&full);
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(
+                answer.fields,
+                [(RETRY_AFTER, HeaderValue::from_static("2"))]
+            );
+        }
+    }
+
+    #[test]
+    fn a_bodyless_status_has_no_body_and_others_always_have_a_length() {
+        let empty = Answer::new(StatusCode::PRECONDITION_FAILED, "", Outcome::Hit);
+        assert_eq!(body_of(&empty), Some(Bytes::new()));
+        let none = Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local);
+        assert_eq!(body_of(&none), None);
+    }
+}

@@ -1,0 +1,245 @@
+//! What is going on on one client connection, and for how long.
+//!
+//! Invariant: a head under way has a start; it is cleared when a request begins and set again by
+//! the first bytes that come while no request is being answered. Over HTTP/2 only the first
+//! head is watched: later frames need not be heads, and Pingora's idle deadline ends connections
+//! without streams.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits::REQUEST_HEAD_BYTES_MAX;
+use crate::proxy::gate::Ticket;
+
+/// Bytes that a client may send without asking for anything or taking anything.
+const FLOOD_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes that each request entitles a client to send: its head, twice the largest accepted.
+const FLOOD_BYTES_A_REQUEST: u64 = 2 * REQUEST_HEAD_BYTES_MAX as u64;
+
+/// Of so many bytes taken, a client may spend one on saying so (window updates, acknowledgements
+/// of settings): a window update costs 26 bytes for 16 KiB at the worst.
+const FLOOD_TAKEN_A_BYTE: u64 = 64;
+
+/// The state of one connection, shared by its stream and its requests.
+#[derive(Debug)]
+pub(super) struct Watch {
+    opened: Instant,
+    /// Milliseconds from `opened` to the first byte of the head under way, plus one; 0 for none.
+    head_since: AtomicU64,
+    /// Requests being answered.
+    active: AtomicUsize,
+    /// Whether one connection carries many requests at once.
+    multiplexed: AtomicBool,
+    requests: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    /// Whether a request body was let through, whose length nothing here bounds.
+    uploads: AtomicBool,
+    _ticket: Ticket,
+}
+
+impl Watch {
+    /// Starts watching; the first head is under way from now on.
+    pub(super) fn new(ticket: Ticket) -> Arc<Self> {
+        Arc::new(Self {
+            opened: Instant::now(),
+            head_since: AtomicU64::new(1),
+            active: AtomicUsize::new(0),
+            multiplexed: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            uploads: AtomicBool::new(false),
+            _ticket: ticket,
+        })
+    }
+
+    /// Notes that the client sent something.
+    ///
+    /// # Errors
+    /// It sends more than any use of the connection explains: frames that carry no request.
+    pub(super) fn bytes_came(&self, count: usize) -> Result<(), Flooded> {
+        self.head_begins();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let received = self.received.fetch_add(count, Ordering::Relaxed) + count;
+        let requests = self.requests.load(Ordering::Relaxed);
+        let sent = self.sent.load(Ordering::Relaxed);
+        let explained = FLOOD_BYTES_MAX
+            .saturating_add(requests.saturating_mul(FLOOD_BYTES_A_REQUEST))
+            .saturating_add(sent / FLOOD_TAKEN_A_BYTE);
+        if received > explained && !self.uploads.load(Ordering::Relaxed) {
+            return Err(Flooded);
+        }
+        Ok(())
+    }
+
+    /// Notes that the client was sent something.
+    pub(super) fn bytes_went(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.sent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn head_begins(&self) {
+        let idle = self.active.load(Ordering::Acquire) == 0;
+        if idle && !self.multiplexed.load(Ordering::Relaxed) {
+            let since = self.now().saturating_add(1);
+            // A head that is under way keeps its start.
+            let _kept =
+                self.head_since
+                    .compare_exchange(0, since, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a head is complete; the request lasts until the guard drops.
+    pub(super) fn begin(self: &Arc<Self>, protocol: Protocol) -> Active {
+        if protocol == Protocol::Http2 {
+            self.multiplexed.store(true, Ordering::Relaxed);
+        }
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.active.fetch_add(1, Ordering::AcqRel);
+        self.head_since.store(0, Ordering::Release);
+        Active(Arc::clone(self))
+    }
+
+    /// Waits until a head has been under way for longer than `limit`.
+    ///
+    /// It looks once in each `limit` while there is none, so an idle connection costs one timer.
+    pub(super) async fn head_overdue(&self, limit: Duration) {
+        loop {
+            let wait = match self.head_since.load(Ordering::Acquire) {
+                0 => limit,
+                since => {
+                    let under_way = self.now().saturating_sub(since - 1);
+                    limit.saturating_sub(Duration::from_millis(under_way))
+                }
+            };
+            if wait.is_zero() {
+                return;
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+}
+
+/// The client sends more than any use of the connection explains.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flooded;
+
+/// Which protocol a request came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Protocol {
+    /// The protocol as logs spell it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+}
+
+/// A request being answered.
+#[derive(Debug)]
+pub(super) struct Active(Arc<Watch>);
+
+impl Active {
+    /// Notes that the request's body is wanted, however long it is.
+    pub(super) fn takes_body(&self) {
+        self.0.uploads.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::gate::tests::ticket;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    async fn overdue_within(watch: &Watch, span: Duration) -> bool {
+        tokio::time::timeout(span, watch.head_overdue(LIMIT))
+            .await
+            .is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_head_is_counted_from_accept() {
+        let watch = Watch::new(ticket());
+        assert!(!overdue_within(&watch, Duration::from_millis(9_990)).await);
+        watch.bytes_came(1).unwrap();
+        assert!(overdue_within(&watch, Duration::from_millis(20)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_head_is_counted_from_its_first_byte() {
+        let watch = Watch::new(ticket());
+        drop(watch.begin(Protocol::Http11));
+        assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
+        watch.bytes_came(1).unwrap();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        watch.bytes_came(1).unwrap();
+        assert!(!overdue_within(&watch, Duration::from_millis(4_990)).await);
+        assert!(overdue_within(&watch, Duration::from_millis(20)).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_during_a_request_or_over_http2_start_no_head() {
+        let watch = Watch::new(ticket());
+        let request = watch.begin(Protocol::Http11);
+        watch.bytes_came(1).unwrap();
+        assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
+        drop(request);
+        drop(watch.begin(Protocol::Http2));
+        watch.bytes_came(1).unwrap();
+        assert!(!overdue_within(&watch, Duration::from_secs(60)).await);
+    }
+
+    #[test]
+    fn a_client_that_sends_without_use_is_flooding() {
+        const MIB: usize = 1024 * 1024;
+        let cases = [
+            ("within the allowance", 0, 0, MIB, Ok(())),
+            ("pings", 0, MIB, MIB + 17 * 1024, Err(Flooded)),
+            ("window updates", 1, 1024 * MIB, 3 * MIB, Ok(())),
+            ("many requests", 100, 0, 5 * MIB, Ok(())),
+        ];
+        for (name, requests, sent, received, expected) in cases {
+            let watch = Watch::new(ticket());
+            for _ in 0..requests {
+                drop(watch.begin(Protocol::Http2));
+            }
+            watch.bytes_went(sent);
+            assert_eq!(watch.bytes_came(received), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wanted_body_is_no_flood() {
+        let watch = Watch::new(ticket());
+        watch.begin(Protocol::Http11).takes_body();
+        assert_eq!(watch.bytes_came(100 * 1024 * 1024), Ok(()));
+    }
+}

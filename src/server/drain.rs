@@ -1,0 +1,215 @@
+//! The way out: from SIGTERM to the end of the last transfer.
+//!
+//! ```text
+//!  serving ──SIGTERM──► not ready, accepting ──drain_delay──► closed ──idle or drain_timeout──► out
+//!     └──────────────────────── SIGINT, or any second signal ─────────────────────────────────► out
+//! ```
+//! Pingora's own grace period sleeps to its end even when idle, so all waiting happens here, before
+//! Pingora is told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cache::engine::Engine;
+use crate::config;
+use crate::proxy::Flights;
+use crate::proxy::gate::Gate;
+use crate::purge::log::Purges;
+
+/// How often a draining node looks whether it is idle.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long connections without a request are waited for. Most close at once; the peer of an HTTP/2
+/// connection may be gone without a word.
+const IDLE_CONNECTIONS: Duration = Duration::from_secs(1);
+
+/// How long the other nodes are told of the leaving; their own clocks tell them too.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Which part of its life a node is in.
+#[derive(Debug)]
+pub struct Life {
+    serving: AtomicBool,
+    draining: AtomicBool,
+    closing: watch::Sender<bool>,
+    ending: watch::Sender<bool>,
+}
+
+impl Life {
+    /// Begins: not serving yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            serving: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
+            ending: watch::Sender::new(false),
+        })
+    }
+
+    /// Whether the listeners run.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Ordering::Acquire)
+    }
+
+    /// Whether the node is on its way out, or was asked to be out of the way.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Stops advertising readiness; the node goes on serving.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Undoes [`Life::drain`], unless the listeners have closed.
+    pub fn return_to_service(&self) {
+        let closing = *self.closing.borrow();
+        self.draining.store(closing, Ordering::Release);
+    }
+
+    /// Turns true when the client listeners are to close.
+    #[must_use]
+    pub fn closing(&self) -> ShutdownWatch {
+        self.closing.subscribe()
+    }
+
+    /// Turns true when nothing is left to watch: the admin listener closes last.
+    #[must_use]
+    pub fn ending(&self) -> ShutdownWatch {
+        self.ending.subscribe()
+    }
+
+    fn serve(&self) {
+        self.serving.store(true, Ordering::Release);
+    }
+
+    fn close(&self) {
+        self.closing.send_replace(true);
+    }
+}
+
+/// Waits for signals, and drains before it passes them on.
+pub struct Drain {
+    /// The node's life, which readiness is told from.
+    pub life: Arc<Life>,
+    /// Requests being answered.
+    pub flights: Arc<Flights>,
+    /// Connections open.
+    pub gate: Arc<Gate>,
+    /// Whose writes to Redis are waited for.
+    pub engine: Arc<Engine>,
+    /// Which tells the other nodes that this one leaves.
+    pub purges: Arc<Purges>,
+    /// `drain_delay` and `drain_timeout`.
+    pub server: config::Server,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Drain {
+    async fn recv(&self) -> ShutdownSignal {
+        let (Ok(mut term), Ok(mut int)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            tracing::error!("signals cannot be watched: stopping takes SIGKILL");
+            return std::future::pending().await;
+        };
+        self.life.serve();
+        tracing::info!(node = self.server.node, "ready");
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => return self.fast(),
+        }
+        tokio::select! {
+            () = self.drain() => {}
+            () = either(&mut term, &mut int) => return self.fast(),
+        }
+        self.life.ending.send_replace(true);
+        tracing::info!("stopped");
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+impl Drain {
+    fn fast(&self) -> ShutdownSignal {
+        self.life.drain();
+        self.life.close();
+        tracing::info!(requests_cut = self.flights.count(), "stopped at once");
+        ShutdownSignal::FastShutdown
+    }
+
+    async fn drain(&self) {
+        let delay = self.server.drain_delay;
+        self.life.drain();
+        tracing::info!(?delay, "draining: not ready, still accepting");
+        tokio::time::sleep(delay).await;
+        self.life.close();
+        let end = Instant::now() + self.server.drain_timeout;
+        tracing::info!(
+            requests = self.flights.count(),
+            timeout = ?self.server.drain_timeout,
+            "draining: listeners closed"
+        );
+        if tokio::time::timeout_at(end, self.idle()).await.is_err() {
+            tracing::warn!(requests_cut = self.flights.count(), "drain timeout reached");
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if let Some(redis) = self.engine.redis()
+            && !redis.drain(left).await
+        {
+            tracing::warn!("objects were left unwritten to redis");
+        }
+        if tokio::time::timeout(FAREWELL, self.purges.leave())
+            .await
+            .is_err()
+        {
+            tracing::debug!("other nodes were not told");
+        }
+    }
+
+    /// Returns when no request is being answered and the connections have closed, or had time to.
+    async fn idle(&self) {
+        let mut quiet_since = Instant::now();
+        loop {
+            if self.flights.count() > 0 {
+                quiet_since = Instant::now();
+            } else if self.gate.open() == 0 || quiet_since.elapsed() >= IDLE_CONNECTIONS {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draining_node_is_not_closed_yet() {
+        let life = Life::new();
+        life.serve();
+        life.drain();
+        assert!(life.is_serving() && life.is_draining());
+        assert!(!*life.closing().borrow());
+        life.close();
+        assert!(*life.closing().borrow());
+    }
+}
