@@ -215,8 +215,8 @@ fn sources(config: &Config) -> Result<Vec<Arc<Source>>, Error> {
     config.sites.iter().map(make).collect()
 }
 
-/// Pingora's settings. Waiting for transfers is `drain`'s business, so its own grace is nothing; one
-/// try for what passes to an origin; no files outside our own directory.
+/// Pingora's settings. Waiting for transfers is `drain`'s business, so its own grace is nothing;
+/// what passes to an origin is tried once; no file lies outside our own directory.
 fn pingora_conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,

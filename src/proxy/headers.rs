@@ -17,7 +17,8 @@ use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The field that names a request; a client's own is worth nothing here.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What an answer says about pages that may read it.
 const CORS: [HeaderName; 8] = [

@@ -5,6 +5,7 @@
 //! methods only.
 
 use async_trait::async_trait;
+use http::Version;
 use http::header::{AGE, TRANSFER_ENCODING};
 use pingora::cache::CacheKey;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -96,6 +97,8 @@ impl ProxyHttp for Edge {
             // Pingora writes an Age on every hit; an answer straight from its origin has none.
             header.remove_header(&AGE);
         }
+        // Pingora writes the version that the origin spoke on an answer that passes.
+        header.set_version(Version::HTTP_11);
         if exchange.protocol == Protocol::Http10 {
             // It has no chunks; `request` let no body of unknown length come this far.
             header.remove_header(&TRANSFER_ENCODING);

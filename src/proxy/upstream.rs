@@ -11,6 +11,8 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr};
 
 use crate::config::{Origin, Site, Store};
+use crate::http::via;
+use crate::proxy::headers::REQUEST_ID;
 use crate::route::Route;
 
 /// The status for a request whose way to the origin failed.
@@ -72,6 +74,9 @@ pub(super) fn rewrite(request: &mut RequestHeader, route: &Route) -> pingora::Re
         _ => endpoint.host_field.as_str(),
     };
     request.insert_header(HOST, host)?;
+    let passages = via::passages(&request.headers);
+    request.insert_header(via::CDN_LOOP, via::cdn_loop(passages))?;
+    request.remove_header(&REQUEST_ID);
     Ok(())
 }
 
