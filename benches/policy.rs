@@ -15,12 +15,12 @@ use foyer_memory::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tikv_jemalloc_ctl::{epoch, stats};
 use weir::cache::head::{Generation, Head};
-use weir::cache::key::Key;
 use weir::cache::memory::Memory;
 use weir::cache::object::{Object, Target};
 use weir::cache::policy::{Heat, Policy};
 use weir::clock::UnixMillis;
 use weir::http::freshness::Freshness;
+use weir::key::Key;
 use weir::limits::OBJECT_OVERHEAD_BYTES;
 use weir::metrics::Tier;
 use weir::purge::Stamp;

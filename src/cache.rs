@@ -10,7 +10,6 @@ pub mod fill;
 pub mod filler;
 pub mod flight;
 pub mod head;
-pub mod key;
 pub mod marks;
 pub mod memory;
 pub mod object;

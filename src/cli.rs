@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Log, LogFormat, Topology};
+use crate::config::{Config, Topology};
 use crate::{demo, server, telemetry};
 
 /// The command is wrong (`EX_USAGE`).
@@ -61,7 +61,7 @@ pub fn run() -> ExitCode {
     match line.command {
         Command::Run { config } => run_node(&config),
         Command::Check { config } => check(&config),
-        Command::Demo { port } => run_demo(port),
+        Command::Demo { port } => demo::run(port),
     }
 }
 
@@ -74,19 +74,6 @@ fn run_node(path: &Path) -> ExitCode {
         return refuse(&error.to_string());
     }
     server::run(config)
-}
-
-/// Only what goes wrong is logged: the demonstration talks to a person by itself.
-fn run_demo(port: u16) -> ExitCode {
-    let log = Log {
-        level: "warn".to_owned(),
-        format: LogFormat::Text,
-        access: false,
-    };
-    match telemetry::start(&log) {
-        Ok(()) => demo::run(port),
-        Err(error) => refuse(&error.to_string()),
-    }
 }
 
 fn check(path: &Path) -> ExitCode {

@@ -83,6 +83,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod key;
 pub mod limits;
 pub mod metrics;
 pub mod origin;

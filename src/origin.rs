@@ -43,6 +43,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::http::range::Wanted;
+
 /// What is asked of an origin: always built afresh from a validated key.
 #[derive(Debug, Clone, Default)]
 pub struct Fetch {
@@ -58,15 +60,6 @@ pub struct Fetch {
     pub pin: Option<Pin>,
     /// Validators of a stored copy, for a 304 in place of a body.
     pub validators: Option<Validators>,
-}
-
-/// Bytes wanted of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// From the first to the last byte, both included; the last may lie past the end.
-    Span(u64, u64),
-    /// The last so many bytes, at least one.
-    Suffix(u64),
 }
 
 /// What identifies one version of an object.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use http::{Method, StatusCode, Version};
 
 use crate::asset::Kind;
-use crate::cache::key::Key;
 use crate::config::Site;
+use crate::key::Key;
 use crate::limits;
 use crate::route::host::Host;
 

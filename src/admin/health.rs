@@ -61,9 +61,8 @@ fn judge(facts: Facts) -> Health {
     if facts.draining {
         health.reasons.push("draining".to_owned());
     }
-    if !facts.origins.is_empty() && facts.origins.iter().all(|(_, up)| !up) {
-        health.reasons.push("no origin is up".to_owned());
-    }
+    // An origin that is down makes no node unready: all nodes would leave the balancer at once, with
+    // everything that they could still serve from memory and Redis.
     for (site, _) in facts.origins.iter().filter(|(_, up)| !up) {
         health.degraded.push(format!("origin of {site} is down"));
     }
@@ -106,10 +105,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_redis_or_one_dead_origin_degrades_and_stays_ready() {
-        let health = judge(serving(&[("a", true), ("b", false)], Some(false)));
+    fn a_broken_redis_and_dead_origins_degrade_and_stay_ready() {
+        let health = judge(serving(&[("a", false), ("b", false)], Some(false)));
         assert!(health.is_ready());
-        let expected = ["origin of b is down", "redis does not answer"];
+        let expected = [
+            "origin of a is down",
+            "origin of b is down",
+            "redis does not answer",
+        ];
         assert_eq!(health.degraded, expected);
         assert_eq!(reply(&health).status(), StatusCode::OK);
     }
@@ -125,7 +128,6 @@ mod tests {
                 },
                 "draining",
             ),
-            (serving(&[("a", false)], None), "no origin is up"),
         ];
         for (facts, reason) in cases {
             let health = judge(facts);

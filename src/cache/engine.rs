@@ -17,15 +17,16 @@ use http::{HeaderMap, StatusCode};
 
 use crate::asset;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
-use crate::cache::key::Key;
 use crate::cache::marks::Marks;
 use crate::cache::memory::Memory;
 use crate::cache::object::{Object, Target};
 use crate::cache::redis::Redis;
 use crate::clock::{self, UnixMillis};
 use crate::config;
+use crate::http::range::Wanted;
+use crate::key::Key;
 use crate::metrics::{METRICS, Outcome, Tier};
-use crate::origin::{self, Body, Origin, Wanted};
+use crate::origin::{self, Body, Origin};
 use crate::purge::log::Purges;
 use crate::purge::{Stamp, Verdict};
 

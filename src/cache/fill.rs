@@ -17,9 +17,10 @@ use crate::cache::object::{Object, RunError, Stretch};
 use crate::cache::spill::Spill;
 use crate::clock::{self, UnixMillis};
 use crate::http::freshness::{self, Answer, Judgement};
+use crate::http::range::Wanted;
 use crate::limits::{BLOCK_BYTES, OBJECT_OVERHEAD_BYTES, WHOLE_FILL_BYTES_MAX};
 use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Delimited, Error, Fetch, Reply, Wanted};
+use crate::origin::{Body, Delimited, Error, Fetch, Reply};
 
 /// Counts a fill while it runs.
 struct InFlight;

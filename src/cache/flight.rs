@@ -14,8 +14,8 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
 use crate::cache::engine::{Failure, How};
-use crate::cache::key::Key;
 use crate::cache::object::Object;
+use crate::key::Key;
 use crate::limits::FLIGHTS_MAX;
 use crate::origin::{self, Body};
 use crate::purge::Stamp;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::cache::key::Key;
 use crate::clock::UnixMillis;
 use crate::http::freshness::Freshness;
+use crate::key::Key;
 use crate::origin::{Pin, Validators};
 use crate::purge::Stamp;
 

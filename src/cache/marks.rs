@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use crate::cache::key::Key;
 use crate::clock::UnixMillis;
+use crate::key::Key;
 use crate::limits::{MARKS_MAX, PASS_MARK_LIFE};
 
 /// The marks, each with the moment it ends.

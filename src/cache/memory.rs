@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use tokio::time::Instant;
 
 use crate::cache::budget::{Budget, Permit};
-use crate::cache::key::Key;
 use crate::cache::object::{Object, RunError, Stretch};
 use crate::cache::policy::{Heat, Policy};
+use crate::key::Key;
 use crate::limits::{BLOCK_BYTES, BUDGET_WAIT_MAX, OBJECT_OVERHEAD_BYTES};
 use crate::metrics::{Evicted, METRICS};
 

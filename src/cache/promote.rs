@@ -13,9 +13,10 @@ use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::{Object, RunError, Stretch, chunk_of};
 use crate::cache::redis::Redis;
 use crate::clock;
+use crate::http::range::Wanted;
 use crate::limits::{CHUNK_BYTES, REDIS_WINDOW, SLOT_CHUNKS, WHOLE_FILL_BYTES_MAX};
 use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Error, Fetch, Origin, Pin, Wanted};
+use crate::origin::{Body, Error, Fetch, Origin, Pin};
 
 impl Engine {
     /// Asks Redis for a key; what it has may stand in any way but purged.

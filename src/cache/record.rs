@@ -22,9 +22,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::cache::head::{Generation, Head};
-use crate::cache::key::Key;
 use crate::clock::UnixMillis;
 use crate::http::freshness::Freshness;
+use crate::key::Key;
 use crate::limits;
 use crate::purge::{Position, Stamp};
 

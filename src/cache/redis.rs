@@ -24,7 +24,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cache::head::Head;
-use crate::cache::key::Key;
 use crate::cache::record::{self, Expected};
 use crate::cache::redis::breaker::Breaker;
 use crate::cache::redis::connect::{Connector, Link, SetupError};
@@ -32,6 +31,7 @@ use crate::cache::redis::keys::Keys;
 use crate::cache::redis::pool::{Fault, Lane, Pool};
 use crate::cache::spill::{Admission, Queue, Spill};
 use crate::config;
+use crate::key::Key;
 use crate::metrics::{METRICS, RedisCall, RedisResult as Outcome, SpillResult};
 
 /// Tasks that write behind.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::cache::head::Head;
-use crate::cache::key::KeyHash;
+use crate::key::KeyHash;
 use crate::limits;
 use crate::metrics::METRICS;
 
@@ -201,8 +201,8 @@ impl Sketch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::key::Key;
     use crate::cache::redis::tests::head;
+    use crate::key::Key;
 
     fn spill(bytes: usize) -> Spill {
         let head = Arc::new(head("/a", bytes as u64));

@@ -9,7 +9,15 @@ use http::header::{DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::http::fields;
 use crate::limits;
-use crate::origin::Wanted;
+
+/// Bytes wanted of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// From the first to the last byte, both included; the last may lie past the end.
+    Span(u64, u64),
+    /// The last so many bytes, at least one.
+    Suffix(u64),
+}
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

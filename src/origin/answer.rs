@@ -9,7 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::origin::{Fetch, Pin, Refusal, Span, Validators, Wanted};
+use crate::http::range::Wanted;
+use crate::origin::{Fetch, Pin, Refusal, Span, Validators};
 
 /// Why an answer is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

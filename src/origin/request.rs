@@ -9,8 +9,9 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
+use crate::http::range::Wanted;
 use crate::origin::endpoint::Endpoint;
-use crate::origin::{Fetch, Pin, Wanted};
+use crate::origin::{Fetch, Pin};
 
 /// What an origin knows us by.
 const AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));

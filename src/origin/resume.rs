@@ -10,9 +10,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_ENCODING;
 
+use crate::http::range::Wanted;
 use crate::metrics::METRICS;
 use crate::origin::retry::{Given, Tries};
-use crate::origin::{Body, Delimited, Error, Fetch, Reply, Span, Wanted, answer};
+use crate::origin::{Body, Delimited, Error, Fetch, Reply, Span, answer};
 
 /// A body that is continued when it breaks.
 struct Resuming {

@@ -186,8 +186,9 @@ mod tests {
 
     use super::*;
     use crate::config::{S3Credentials, Store};
+    use crate::http::range::Wanted;
     use crate::origin::scripted::{Scripted, Step, say, site, web};
-    use crate::origin::{Body, Delimited, Pin, Refusal, Wanted, build};
+    use crate::origin::{Body, Delimited, Pin, Refusal, build};
 
     const HOUR: Duration = Duration::from_secs(3600);
 

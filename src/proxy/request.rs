@@ -24,7 +24,7 @@ use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{Bytestream, Handoff};
 use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, connection, pace, upstream};
-use crate::route::{self, Head, Route};
+use crate::route::{self, Head, Purpose, Route};
 
 /// How long a request body that nobody wants is read before the connection is given up.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -61,6 +61,9 @@ pub(super) async fn accept(
     exchange.route = Some(route.clone());
     let method = session.req_header().method.clone();
     match method {
+        Method::GET | Method::HEAD if route.purpose == Purpose::Adaptive => {
+            Err(respond::to_manifest(&route.origin_path))
+        }
         Method::GET | Method::HEAD => open(session, exchange, edge, route).await,
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
         _ if upstream::takes_unsafe(&route.site) => {

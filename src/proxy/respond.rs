@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    LOCATION, RETRY_AFTER,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -80,6 +80,21 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         let allowed = HeaderValue::from_str(allowed);
         answer.fields.push((ALLOW, allowed.unwrap_or(SAFE)));
     }
+    answer
+}
+
+/// Sends a player to the manifest itself, below whose path its relative URIs resolve.
+///
+/// It depends on Accept (HLS or DASH), and a later one may depend on the client: not to be kept.
+pub(super) fn to_manifest(path: &str) -> Answer {
+    let Ok(location) = HeaderValue::from_str(path) else {
+        return internal();
+    };
+    let mut answer = Answer::new(StatusCode::TEMPORARY_REDIRECT, "", Outcome::Local);
+    answer.fields.push((LOCATION, location));
+    answer
+        .fields
+        .push((CACHE_CONTROL, HeaderValue::from_static("private, no-store")));
     answer
 }
 

@@ -19,9 +19,9 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::key::Key;
 use crate::cache::redis::Redis;
 use crate::config;
+use crate::key::Key;
 use crate::limits;
 use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};

@@ -13,7 +13,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::key::{Key, KeyHash};
+use crate::key::{Key, KeyHash};
 use crate::limits;
 use crate::metrics::METRICS;
 use crate::purge::{Position, Stamp, Verdict};

@@ -14,7 +14,7 @@
 //! not overwrite them either.
 
 use crate::cache::head::Head;
-use crate::cache::key::Key;
+use crate::key::Key;
 use crate::limits;
 
 /// Probes are spread over so many slots, so that one dead shard of a cluster is not all of it.
