@@ -128,7 +128,8 @@ impl Engine {
         let plan = plan(ask, stored.and_then(|object| object.length()));
         let mut arrival = self.send(ask, plan, validators.clone()).await?;
         let status = arrival.reply.status;
-        let is_unpinned = status == StatusCode::PARTIAL_CONTENT && pin_less(&arrival.reply.headers);
+        let is_part = arrival.reply.span.is_some_and(|span| !span.is_all());
+        let is_unpinned = is_part && pin_less(&arrival.reply.headers);
         if status == StatusCode::RANGE_NOT_SATISFIABLE && matches!(plan, Plan::Block(_)) {
             arrival = self.send(ask, Plan::HeadOnly, validators).await?;
         } else if is_unpinned {
@@ -383,8 +384,10 @@ impl Drop for EndFlight<'_> {
 
 /// Gives an answer that may not be stored to the one who asked for it.
 ///
-/// An answer to a part that only this cache asked for is of no use to the client, who asks again.
+/// An answer to a part that only this cache asked for is of no use to the client, who asks again,
+/// unless the part is all there is.
 fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
+    let reply = reply.into_whole();
     if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
         flight.land(Landing::Pass);
     } else {
@@ -455,7 +458,7 @@ fn shape(head: &Head, reply: &Reply, plan: Plan) -> Shape {
     let is_huge = head
         .length
         .is_some_and(|length| length > WHOLE_FILL_BYTES_MAX);
-    if let Some(span) = reply.span {
+    if let Some(span) = reply.span.filter(|span| !span.is_all()) {
         return match is_pinned {
             true => Shape::Run(Stretch {
                 first: span.first,
