@@ -93,7 +93,7 @@ impl Engine {
         let is_failure = answered
             .as_ref()
             .map_or(true, |a| a.reply.status.is_server_error());
-        if is_failure && let Some(object) = stored.as_ref().and_then(|s| usable_on_error(s)) {
+        if is_failure && let Some(object) = stored.as_ref().and_then(usable_on_error) {
             object.hold_off(clock::now().after(ORIGIN_HOLD_OFF));
             self.keep(&object, flight);
             let how = How::held(Outcome::Stale, object.tier());
