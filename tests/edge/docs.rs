@@ -121,7 +121,7 @@ fn only_the_clock_reads_the_clock() {
 fn only_the_proxy_knows_pingoras_sessions() {
     let knowing = sources().into_iter().filter(|p| {
         let text = fs::read_to_string(p).unwrap();
-        let names = text.contains("pingora::proxy") || text.contains("pingora_proxy::");
+        let names = text.contains("pingora::proxy") || text.contains("use pingora_proxy");
         names && !["proxy", "server"].contains(&module(p).as_str())
     });
     assert_eq!(knowing.collect::<Vec<_>>(), Vec::<PathBuf>::new());
