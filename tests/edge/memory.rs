@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use crate::harness::client::{Client, Protocol};
+use crate::harness::client::{Client, Download, Protocol};
 use crate::harness::{edge, files, turn};
 
 const MIB: u64 = 1 << 20;
@@ -19,11 +19,15 @@ const MEMORY: u64 = 256 * MIB;
 const READERS: usize = 2000;
 const READER_RATE: u32 = 16 * 1024;
 
-/// What the readers read: 64 titles of 4 MiB, together the whole budget. They stand at as many
-/// places of it as there are, so that what they hold is no two readers' in common.
+/// What the readers read: 64 titles of 4 MiB, together the whole budget. Half of its chunks have
+/// readers, who would hold them when the titles are evicted.
 const WATCHED: usize = 64;
 const WATCHED_BYTES: u64 = 4 * MIB;
-const APART: u64 = WATCHED_BYTES / (READERS as u64 / WATCHED as u64 + 1);
+const PLACES: usize = 8;
+const APART: u64 = WATCHED_BYTES / PLACES as u64;
+
+/// Until the last of them has its first bytes.
+const ATTACH: Duration = Duration::from_secs(60);
 
 /// What passes beside them: ten times the budget.
 const SWEPT_BYTES: u64 = 2 * MIB;
@@ -53,28 +57,25 @@ impl Readers {
         let mut tasks = JoinSet::new();
         let attached = Arc::new(AtomicU64::new(0));
         for reader in 0..READERS {
-            let place = (reader / WATCHED) as u64 * APART;
+            let place = (reader / WATCHED % PLACES) as u64 * APART;
             let request = clients[reader % 2]
                 .request("GET", &watched(reader % WATCHED))
                 .header("range", &format!("bytes={place}-"));
             let (stop, attached) = (Arc::clone(&stop), Arc::clone(&attached));
             tasks.spawn(async move {
-                let mut download = request.try_open().await?;
-                attached.fetch_add(1, Ordering::Relaxed);
-                let mut taken = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let second = Duration::from_secs(1);
-                    let sipped = download.sip(READER_RATE, second).await?;
-                    taken += sipped;
+                let download = request.try_open().await?;
+                if download.status != 206 {
+                    return Err(format!("answered {}", download.status));
                 }
-                Ok(taken)
+                attached.fetch_add(1, Ordering::Relaxed);
+                dawdle(download, &stop).await
             });
             if reader % 20 == 19 {
                 sleep(Duration::from_millis(20)).await;
             }
         }
         let all = || async { attached.load(Ordering::Relaxed) == READERS as u64 };
-        crate::harness::eventually("all readers are attached", Duration::from_secs(60), all).await;
+        crate::harness::eventually("all readers are attached", ATTACH, all).await;
         Self { stop, tasks }
     }
 
@@ -98,6 +99,27 @@ fn watched(title: usize) -> String {
 
 fn swept(object: usize) -> String {
     format!("/swept/{object}.m4s")
+}
+
+/// Reads at [`READER_RATE`] until told to stop, or to the end; returns how many bytes came.
+async fn dawdle(mut download: Download, stop: &AtomicBool) -> Result<u64, String> {
+    let (start, mut taken) = (Instant::now(), 0);
+    while !stop.load(Ordering::Relaxed) {
+        let due = start + Duration::from_secs_f64(taken as f64 / f64::from(READER_RATE));
+        let soon = Instant::now() + Duration::from_millis(500);
+        if due > soon {
+            sleep(Duration::from_millis(500)).await;
+            continue;
+        }
+        tokio::time::sleep_until(due).await;
+        match tokio::time::timeout_at(soon, download.piece()).await {
+            Ok(Ok(Some(piece))) => taken += piece.len() as u64,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => return Err(error),
+            Err(_nothing_yet) => {}
+        }
+    }
+    Ok(taken)
 }
 
 /// Fetches every swept object once; returns how many answers were not whole.
