@@ -17,5 +17,5 @@ pub mod policy;
 pub mod promote;
 pub mod reader;
 pub mod record;
-pub mod redis;
+pub mod shared;
 pub mod spill;

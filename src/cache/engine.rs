@@ -20,7 +20,7 @@ use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
 use crate::cache::marks::Marks;
 use crate::cache::memory::Memory;
 use crate::cache::object::{Object, Target};
-use crate::cache::redis::Redis;
+use crate::cache::shared::Shared;
 use crate::clock::{self, UnixMillis};
 use crate::config;
 use crate::http::range::Wanted;
@@ -148,7 +148,7 @@ pub enum Standing {
 /// The engine.
 pub struct Engine {
     memory: Arc<Memory>,
-    redis: Option<Arc<Redis>>,
+    shared: Option<Arc<Shared>>,
     purges: Arc<Purges>,
     flights: Flights,
     marks: Mutex<Marks>,
@@ -157,10 +157,10 @@ pub struct Engine {
 impl Engine {
     /// Makes an engine with `memory_bytes` for everything in memory.
     #[must_use]
-    pub fn new(memory_bytes: usize, redis: Option<Arc<Redis>>, purges: Arc<Purges>) -> Arc<Self> {
+    pub fn new(memory_bytes: usize, shared: Option<Arc<Shared>>, purges: Arc<Purges>) -> Arc<Self> {
         Arc::new(Self {
             memory: Memory::new(memory_bytes),
-            redis,
+            shared,
             purges,
             flights: Flights::default(),
             marks: Mutex::default(),
@@ -213,8 +213,8 @@ impl Engine {
 
     /// The shared tier, where there is one.
     #[must_use]
-    pub fn redis(&self) -> Option<&Arc<Redis>> {
-        self.redis.as_ref()
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// The purge log.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
 use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 
 use crate::asset::{Fill, Maturity, manifest_is_finished};
 use crate::cache::engine::{Ask, Engine, Failure, How, Standing};
@@ -87,10 +88,11 @@ impl Engine {
         mut stored: Option<(Arc<Object>, Standing)>,
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
+        let asked = Instant::now();
         if stored.is_none()
             && let Some((object, standing)) = self.recall(ask).await
         {
-            if standing == Standing::Fresh && self.promote(ask, &object, flight).await {
+            if standing == Standing::Fresh && self.promote(ask, &object, flight, asked).await {
                 return Ok(FillResult::Complete);
             }
             stored = (standing != Standing::Fresh).then_some((object, standing));
@@ -190,8 +192,8 @@ impl Engine {
         head.stamp = flight.stamp();
         object.set_head(head);
         self.keep(object, flight);
-        if let Some(redis) = self.redis() {
-            redis.spill(Spill {
+        if let Some(shared) = self.shared() {
+            shared.spill(Spill {
                 head: object.head(),
                 chunks: Vec::new(),
                 whole: false,
@@ -355,10 +357,10 @@ impl Engine {
 
     /// Has a verified stretch written to Redis.
     pub(crate) fn spill(&self, object: &Arc<Object>, span: Stretch, is_whole: bool) {
-        let Some(redis) = self.redis() else { return };
+        let Some(shared) = self.shared() else { return };
         let chunks = object.chunks_in(span);
         object.set_in_redis(true);
-        redis.spill(Spill {
+        shared.spill(Spill {
             head: object.head(),
             chunks,
             whole: is_whole,

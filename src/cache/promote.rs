@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::time::Instant;
 
 use crate::cache::engine::{Ask, Engine, How, Source, Standing};
 use crate::cache::fill::{pump, run_result};
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::{Object, RunError, Stretch, chunk_of};
-use crate::cache::redis::Redis;
+use crate::cache::shared::Shared;
 use crate::clock;
 use crate::http::range::Wanted;
 use crate::limits::{CHUNK_BYTES, REDIS_WINDOW, SLOT_CHUNKS, WHOLE_FILL_BYTES_MAX};
@@ -21,19 +22,20 @@ use crate::origin::{Body, Error, Fetch, Origin, Pin};
 impl Engine {
     /// Asks Redis for a key; what it has may stand in any way but purged.
     pub(crate) async fn recall(&self, ask: &Ask) -> Option<(Arc<Object>, Standing)> {
-        let head = self.redis()?.head(&ask.key).await?;
+        let head = self.shared()?.head(&ask.key).await?;
         let object = self.object(ask, head, Tier::Redis);
         let standing = self.standing(&object, clock::now())?;
         Some((object, standing))
     }
 
     /// Lands a flight with an object of Redis and brings its bytes; `false` when Redis has lost
-    /// them, and the origin must be asked.
+    /// them, and the origin must be asked. Redis has been asked since `asked`.
     pub(crate) async fn promote(
         self: &Arc<Self>,
         ask: &Ask,
         object: &Arc<Object>,
         flight: &Arc<Flight>,
+        asked: Instant,
     ) -> bool {
         let how = How::held(Outcome::Hit, Tier::Redis);
         let length = object.length().unwrap_or(0);
@@ -43,7 +45,7 @@ impl Engine {
             flight.land(Landing::Object(Arc::clone(object), how));
             return true;
         }
-        let Some(first) = self.chunk(object, 0).await else {
+        let Some(first) = self.first_chunk(object, asked).await else {
             return false;
         };
         let span = Stretch {
@@ -137,8 +139,8 @@ impl Engine {
         mut filler: Filler,
     ) -> Result<bool, RunError> {
         let end = filler.end().or(object.length()).unwrap_or(0);
-        if let Some(redis) = self.redis().filter(|_| object.is_in_redis()) {
-            bring_from_redis(redis, object, &mut filler, end).await?;
+        if let Some(shared) = self.shared().filter(|_| object.is_in_redis()) {
+            bring_from_redis(shared, object, &mut filler, end).await?;
         }
         let from_origin = filler.reached() < end;
         if from_origin && let Err(error) = bring_from_origin(origin, object, &mut filler, end).await
@@ -150,13 +152,13 @@ impl Engine {
         Ok(from_origin)
     }
 
-    async fn chunk(&self, object: &Object, index: u64) -> Option<Bytes> {
-        self.redis()?.chunk(&object.head(), index).await
+    async fn first_chunk(&self, object: &Object, asked: Instant) -> Option<Bytes> {
+        self.shared()?.first_chunk(&object.head(), asked).await
     }
 }
 
 async fn bring_from_redis(
-    redis: &Arc<Redis>,
+    shared: &Arc<Shared>,
     object: &Object,
     filler: &mut Filler,
     end: u64,
@@ -168,8 +170,8 @@ async fn bring_from_redis(
     }
     let mut chunks = stream::iter(indexes)
         .map(|index| {
-            let (redis, head) = (Arc::clone(redis), Arc::clone(&head));
-            async move { redis.chunk(&head, index).await }
+            let (shared, head) = (Arc::clone(shared), Arc::clone(&head));
+            async move { shared.chunk(&head, index).await }
         })
         .buffered(REDIS_WINDOW);
     while let Some(Some(chunk)) = chunks.next().await {
