@@ -226,6 +226,14 @@ pub(crate) async fn cluster() -> Vec<Server> {
             info.contains("master_link_status:up") || info.contains("connected_slaves:1")
         })
         .await;
+        // It calls itself down for a while after it was made, and refuses everything.
+        eventually("the cluster up", || async {
+            let mut client = server.client().await;
+            let mut cmd = redis::cmd("CLUSTER");
+            let info: String = cmd.arg("INFO").query_async(&mut client).await.unwrap();
+            info.contains("cluster_state:ok")
+        })
+        .await;
     }
     servers
 }
