@@ -13,6 +13,7 @@ pub mod head;
 pub mod marks;
 pub mod memory;
 pub mod object;
+pub mod plan;
 pub mod policy;
 pub mod promote;
 pub mod reader;

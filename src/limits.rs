@@ -84,6 +84,11 @@ pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Most ranges served in one multipart answer; more are answered by the whole object.
 pub const RANGES_MAX: usize = 8;
 
+/// How long the origin is not asked again about an object that it failed to confirm.
+///
+/// Meanwhile a stale copy is served at once, in place of one failing origin request after another.
+pub const ORIGIN_HOLD_OFF: Duration = Duration::from_secs(1);
+
 /// How long an uncacheable answer spares the next requests for its key the queue.
 pub const PASS_MARK_LIFE: Duration = Duration::from_secs(2);
 

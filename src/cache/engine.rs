@@ -141,8 +141,24 @@ pub enum Standing {
     Refresh,
     /// It must be confirmed first, and may be served when the origin fails.
     Expired,
+    /// It may be served, since the origin failed to confirm it a moment ago.
+    Outage,
     /// It must be confirmed first; a purge may have named it.
     Suspect,
+}
+
+impl Standing {
+    /// The standing as explanations spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Refresh => "refresh",
+            Self::Expired => "expired",
+            Self::Outage => "outage",
+            Self::Suspect => "suspect",
+        }
+    }
 }
 
 /// The engine.
@@ -181,6 +197,10 @@ impl Engine {
                 let opened = Opened::Object(Arc::clone(object), how);
                 self.board(&ask, stored);
                 return opened;
+            }
+            Some((object, Standing::Outage)) => {
+                let how = How::held(Outcome::Stale, Tier::Memory);
+                return Opened::Object(Arc::clone(object), how);
             }
             Some((_, Standing::Expired | Standing::Suspect)) | None => {}
         }
@@ -254,11 +274,11 @@ impl Engine {
         if self.purges.must_revalidate() {
             return Some(Standing::Suspect);
         }
-        let age = head.age(now);
-        let fresh = head.freshness;
-        Some(if age < fresh.lifetime {
+        Some(if head.is_fresh(now) {
             Standing::Fresh
-        } else if age < fresh.lifetime + fresh.stale_while_revalidate {
+        } else if object.is_held_off(now) && head.may_stand_in(now) {
+            Standing::Outage
+        } else if head.may_refresh(now) {
             Standing::Refresh
         } else {
             Standing::Expired

@@ -26,7 +26,7 @@ pub struct Explanation {
 /// A copy in one of the tiers.
 #[derive(Debug, Serialize)]
 pub struct Copy {
-    /// How it stands: `fresh`, `refresh`, `expired`, `suspect` or `purged`.
+    /// How it stands: `fresh`, `refresh`, `outage`, `expired`, `suspect` or `purged`.
     pub standing: &'static str,
     /// Status.
     pub status: u16,
@@ -66,7 +66,7 @@ impl Engine {
         };
         let would = match standing {
             Some(Standing::Fresh) => "hit",
-            Some(Standing::Refresh) => "stale",
+            Some(Standing::Refresh | Standing::Outage) => "stale",
             Some(Standing::Expired | Standing::Suspect) => "revalidate",
             None if self.is_marked(&ask.key, now) => "pass",
             None => "miss",
@@ -83,16 +83,9 @@ impl Engine {
 }
 
 fn describe(head: &Head, standing: Option<Standing>, now: UnixMillis, complete: bool) -> Copy {
-    let standing = match standing {
-        Some(Standing::Fresh) => "fresh",
-        Some(Standing::Refresh) => "refresh",
-        Some(Standing::Expired) => "expired",
-        Some(Standing::Suspect) => "suspect",
-        None => "purged",
-    };
     let etag = head.validators().etag;
     Copy {
-        standing,
+        standing: standing.map_or("purged", Standing::as_str),
         status: head.status.as_u16(),
         length: head.length,
         age: head.age(now).as_secs(),

@@ -5,23 +5,23 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
-use crate::asset::{Fill, Maturity, manifest_is_finished};
+use crate::asset::{Maturity, manifest_is_finished};
 use crate::cache::engine::{Ask, Engine, Failure, How, Standing};
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::head::{Generation, Head};
 use crate::cache::object::{Object, RunError, Stretch};
+use crate::cache::plan::{Plan, Shape, content_length, pins};
 use crate::cache::spill::Spill;
 use crate::clock::{self, UnixMillis};
 use crate::http::freshness::{self, Answer, Judgement};
-use crate::http::range::Wanted;
-use crate::limits::{BLOCK_BYTES, OBJECT_OVERHEAD_BYTES, WHOLE_FILL_BYTES_MAX};
+use crate::limits::{OBJECT_OVERHEAD_BYTES, ORIGIN_HOLD_OFF};
 use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Delimited, Error, Fetch, Reply};
+use crate::origin::{Body, Error, Fetch, Reply};
 
 /// Counts a fill while it runs.
 struct InFlight;
@@ -37,14 +37,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         METRICS.fills_in_flight.dec();
     }
-}
-
-/// Which part of an object is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    Whole,
-    Block(u64),
-    HeadOnly,
 }
 
 /// An origin's answer with the moments around it.
@@ -103,7 +95,9 @@ impl Engine {
         let is_failure = answered
             .as_ref()
             .map_or(true, |a| a.reply.status.is_server_error());
-        if is_failure && let Some(object) = stored.as_ref().and_then(|s| usable_on_error(s)) {
+        if is_failure && let Some(object) = stored.as_ref().and_then(usable_on_error) {
+            object.hold_off(clock::now().after(ORIGIN_HOLD_OFF));
+            self.keep(&object, flight);
             let how = How::held(Outcome::Stale, object.tier());
             flight.land(Landing::Object(object, how));
             return Ok(FillResult::Failed);
@@ -127,10 +121,10 @@ impl Engine {
     /// Asks the origin for what the request needs first.
     async fn ask_origin(&self, ask: &Ask, stored: Option<&Arc<Object>>) -> Result<Arrival, Error> {
         let validators = stored.map(|object| object.head().validators());
-        let plan = plan(ask, stored.and_then(|object| object.length()));
+        let plan = Plan::of(ask, stored.and_then(|object| object.length()));
         let mut arrival = self.send(ask, plan, validators.clone()).await?;
         let status = arrival.reply.status;
-        let is_unpinned = status == StatusCode::PARTIAL_CONTENT && pin_less(&arrival.reply.headers);
+        let is_unpinned = status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers);
         if status == StatusCode::RANGE_NOT_SATISFIABLE && matches!(plan, Plan::Block(_)) {
             arrival = self.send(ask, Plan::HeadOnly, validators).await?;
         } else if is_unpinned {
@@ -145,15 +139,11 @@ impl Engine {
         plan: Plan,
         validators: Option<crate::origin::Validators>,
     ) -> Result<Arrival, Error> {
-        let range = match plan {
-            Plan::Block(first) => Some(Wanted::Span(first, first + BLOCK_BYTES - 1)),
-            Plan::Whole | Plan::HeadOnly => None,
-        };
         let fetch = Fetch {
             head_only: plan == Plan::HeadOnly,
             path: ask.target.path.clone(),
             query: ask.target.query.clone(),
-            range,
+            range: plan.range(),
             pin: None,
             validators,
         };
@@ -257,19 +247,25 @@ impl Engine {
             freshness,
             stamp: flight.stamp(),
         };
-        match shape(&head, &reply, plan) {
+        match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
             Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
-            Shape::ByBlock => Ok(self.take_head(ask, head, reply.status, flight)),
+            Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
             Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
         }
     }
 
     /// Takes in an object whose blocks are fetched when they are read.
-    fn take_head(&self, ask: &Ask, head: Head, status: StatusCode, flight: &Flight) -> FillResult {
-        let object = self.object(ask, head, Tier::Origin);
+    async fn take_head(
+        &self,
+        ask: &Ask,
+        head: Head,
+        status: StatusCode,
+        flight: &Flight,
+    ) -> Result<FillResult, Failure> {
+        let object = self.object(ask, head, Tier::Origin).await?;
         self.keep(&object, flight);
         flight.land(Landing::Object(object, How::fetched(Outcome::Miss, status)));
-        FillResult::Complete
+        Ok(FillResult::Complete)
     }
 
     async fn take_body(
@@ -281,7 +277,7 @@ impl Engine {
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
         let how = How::fetched(Outcome::Miss, reply.status);
-        let object = self.object(ask, head, Tier::Origin);
+        let object = self.object(ask, head, Tier::Origin).await?;
         let is_whole = span
             == Stretch {
                 first: 0,
@@ -299,6 +295,9 @@ impl Engine {
         if let Err(error) = result.and_then(|()| filler.finish()) {
             tracing::warn!(key = %ask.key, error = %error, "body of a fill broke");
             self.memory().remove_object(&object);
+            if error == RunError::TooLarge {
+                self.mark(&ask.key, clock::now());
+            }
             return Ok(run_result(&error));
         }
         Ok(self.settle(ask, &object, span, is_whole, flight))
@@ -340,19 +339,27 @@ impl Engine {
     }
 
     /// Makes an object without bytes, charged with what it costs beside them.
-    pub(crate) fn object(&self, ask: &Ask, head: Head, tier: Tier) -> Arc<Object> {
+    ///
+    /// # Errors
+    /// [`Failure::NoRoom`] when the budget has no room in time.
+    pub(crate) async fn object(
+        &self,
+        ask: &Ask,
+        head: Head,
+        tier: Tier,
+    ) -> Result<Arc<Object>, Failure> {
         let headers: usize = head
             .headers
             .iter()
             .map(|(n, v)| n.as_str().len() + v.len())
             .sum();
         let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len();
-        Object::new(
-            head,
-            ask.target.clone(),
-            tier,
-            self.memory().budget().charge(cost),
-        )
+        let permit = self
+            .memory()
+            .reserve(cost)
+            .await
+            .map_err(|_| Failure::NoRoom)?;
+        Ok(Object::new(head, ask.target.clone(), tier, permit))
     }
 
     /// Has a verified stretch written to Redis.
@@ -415,7 +422,10 @@ pub(crate) fn run_result(error: &RunError) -> FillResult {
     match error {
         RunError::Origin(Error::Changed) => FillResult::Changed,
         RunError::NoRoom => FillResult::NoRoom,
-        RunError::Origin(_) | RunError::Length { .. } | RunError::Abandoned => FillResult::Failed,
+        RunError::Origin(_)
+        | RunError::Length { .. }
+        | RunError::TooLarge
+        | RunError::Abandoned => FillResult::Failed,
     }
 }
 
@@ -426,83 +436,16 @@ fn result_of(failure: &Failure) -> FillResult {
     }
 }
 
-/// Decides what to ask for first.
-fn plan(ask: &Ask, length: Option<u64>) -> Plan {
-    let by_block = ask.kind.fill() == Fill::Blocks;
-    match ask.want {
-        _ if ask.head_only => Plan::HeadOnly,
-        Some(Wanted::Suffix(_)) if by_block || length.is_none_or(|l| l > WHOLE_FILL_BYTES_MAX) => {
-            Plan::HeadOnly
-        }
-        Some(Wanted::Span(first, _)) if by_block || first > 0 => {
-            Plan::Block(first - first % BLOCK_BYTES)
-        }
-        None | Some(_) if by_block => Plan::Block(0),
-        None | Some(_) => Plan::Whole,
-    }
-}
-
-/// What an answer becomes.
-enum Shape {
-    /// A run whose bytes the answer carries: the whole object or one block.
-    Run(Stretch),
-    /// An object whose blocks are fetched when they are read.
-    ByBlock,
-    /// An answer that is not stored.
-    Pass,
-}
-
-fn shape(head: &Head, reply: &Reply, plan: Plan) -> Shape {
-    let is_pinned = head.pin().is_some() && head.length.is_some();
-    let is_huge = head
-        .length
-        .is_some_and(|length| length > WHOLE_FILL_BYTES_MAX);
-    if let Some(span) = reply.span {
-        return match is_pinned {
-            true => Shape::Run(Stretch {
-                first: span.first,
-                end: Some(span.last + 1),
-            }),
-            false => Shape::Pass,
-        };
-    }
-    let takes_ranges = head
-        .headers
-        .get(http::header::ACCEPT_RANGES)
-        .is_none_or(|v| v != "none");
-    match plan {
-        Plan::HeadOnly if is_pinned && head.status == StatusCode::OK => Shape::ByBlock,
-        Plan::HeadOnly => Shape::Pass,
-        Plan::Whole if is_huge && is_pinned && takes_ranges => Shape::ByBlock,
-        Plan::Whole | Plan::Block(_) if is_huge => Shape::Pass,
-        Plan::Whole | Plan::Block(_) if reply.body.delimited() == Delimited::Close => Shape::Pass,
-        Plan::Whole | Plan::Block(_) => Shape::Run(Stretch {
-            first: 0,
-            end: head.length,
-        }),
-    }
-}
-
-fn pin_less(headers: &HeaderMap) -> bool {
-    let strong = headers
-        .get(http::header::ETAG)
-        .is_some_and(|t| t.as_bytes().starts_with(b"\""));
-    !strong && !headers.contains_key(http::header::LAST_MODIFIED)
-}
-
 /// Whether an answer is no 304, or one that speaks of this object.
 fn confirms(object: &Object, arrival: &Arrival) -> bool {
     arrival.reply.status != StatusCode::NOT_MODIFIED
         || freshness::confirms(&object.head().headers, &arrival.reply.headers)
 }
 
-/// A stored object that may be served since the origin failed (RFC 5861 section 4).
+/// A stored object that may be served since the origin failed.
 fn usable_on_error((object, standing): &(Arc<Object>, Standing)) -> Option<Arc<Object>> {
-    let head = object.head();
-    let window = head.freshness.lifetime + head.freshness.stale_if_error;
-    let is_usable = *standing == Standing::Expired && head.age(clock::now()) < window
-        || *standing == Standing::Refresh;
-    is_usable.then(|| Arc::clone(object))
+    let is_known = *standing != Standing::Suspect;
+    (is_known && object.head().may_stand_in(clock::now())).then(|| Arc::clone(object))
 }
 
 /// Whether an object still grows; a manifest says so in its body.
@@ -542,8 +485,4 @@ fn ripen(ask: &Ask, object: &Object) {
         head.freshness = freshness;
         object.set_head(head);
     }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -88,6 +88,9 @@ impl Filler {
             let (got, announced) = (after - self.span.first, end - self.span.first);
             return Err(RunError::Length { got, announced });
         }
+        if self.span.end.is_none() && after > self.memory.whole_fill_max() {
+            return Err(RunError::TooLarge);
+        }
         while !piece.is_empty() {
             if self.chunk.is_empty() {
                 self.open_chunk().await?;

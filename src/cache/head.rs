@@ -73,12 +73,32 @@ impl Head {
     /// Current age of the response (RFC 9111 section 4.2.3).
     #[must_use]
     pub fn age(&self, now: UnixMillis) -> Duration {
-        self.initial_age + now.since(self.fetched)
+        self.initial_age.saturating_add(now.since(self.fetched))
     }
 
     /// Whether the response may be served without asking the origin.
     #[must_use]
     pub fn is_fresh(&self, now: UnixMillis) -> bool {
         self.age(now) < self.freshness.lifetime
+    }
+
+    /// Whether it may be served while it is refreshed (RFC 5861 section 3).
+    #[must_use]
+    pub fn may_refresh(&self, now: UnixMillis) -> bool {
+        self.age(now)
+            < self
+                .freshness
+                .lifetime
+                .saturating_add(self.freshness.stale_while_revalidate)
+    }
+
+    /// Whether it may be served when the origin fails (RFC 5861 section 4).
+    #[must_use]
+    pub fn may_stand_in(&self, now: UnixMillis) -> bool {
+        let window = self
+            .freshness
+            .stale_if_error
+            .max(self.freshness.stale_while_revalidate);
+        self.age(now) < self.freshness.lifetime.saturating_add(window)
     }
 }

@@ -16,7 +16,7 @@ use crate::cache::budget::{Budget, Permit};
 use crate::cache::object::{Object, RunError, Stretch};
 use crate::cache::policy::{Heat, Policy};
 use crate::key::Key;
-use crate::limits::{BLOCK_BYTES, BUDGET_WAIT_MAX, OBJECT_OVERHEAD_BYTES};
+use crate::limits::{BLOCK_BYTES, BUDGET_WAIT_MAX, OBJECT_OVERHEAD_BYTES, WHOLE_FILL_BYTES_MAX};
 use crate::metrics::{Evicted, METRICS};
 
 /// Shards of the index: many more than cores, so that two hits seldom meet.
@@ -60,6 +60,13 @@ impl Memory {
     #[must_use]
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Largest object that is filled by one answer: a quarter of the budget at the most, so that
+    /// no object displaces everything.
+    #[must_use]
+    pub fn whole_fill_max(&self) -> u64 {
+        WHOLE_FILL_BYTES_MAX.min(self.budget.limit() as u64 / 4)
     }
 
     /// Finds an object and counts the hit.

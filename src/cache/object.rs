@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::cache::budget::Permit;
 use crate::cache::head::Head;
 use crate::cache::policy::Heat;
+use crate::clock::UnixMillis;
 use crate::limits::{BLOCK_BYTES, BLOCK_CHUNKS, CHUNK_BYTES};
 use crate::metrics::Tier;
 use crate::origin;
@@ -39,6 +40,8 @@ pub struct Object {
     checked: AtomicU64,
     /// Whether Redis holds chunks of this generation.
     in_redis: AtomicBool,
+    /// Until when the origin is not asked again after it failed, in milliseconds of the clock.
+    asked_again_at: AtomicU64,
     body: Mutex<Body>,
     _overhead: Permit,
 }
@@ -48,7 +51,6 @@ struct Body {
     chunks: BTreeMap<u64, Chunk>,
     runs: Vec<Run>,
     runs_begun: u64,
-    failed: Option<RunError>,
 }
 
 struct Chunk {
@@ -104,6 +106,9 @@ pub enum RunError {
         /// Bytes announced.
         announced: u64,
     },
+    /// An answer of unknown length grew beyond what one object may fill.
+    #[error("the object grew beyond what is stored")]
+    TooLarge,
     /// The task that brought it was stopped.
     #[error("the fill was abandoned")]
     Abandoned,
@@ -119,8 +124,6 @@ pub enum Peek {
     Wait(watch::Receiver<Progress>),
     /// They are not here and nothing brings them.
     Absent,
-    /// The object could not be completed.
-    Failed(RunError),
 }
 
 impl Object {
@@ -133,6 +136,7 @@ impl Object {
             head: RwLock::new(Arc::new(head)),
             checked: AtomicU64::new(0),
             in_redis: AtomicBool::new(tier == Tier::Redis),
+            asked_again_at: AtomicU64::new(0),
             body: Mutex::default(),
             _overhead: overhead,
         })
@@ -179,6 +183,17 @@ impl Object {
         self.checked.store(version, Ordering::Release);
     }
 
+    /// Spares the origin questions about this object until `then`, since it failed.
+    pub fn hold_off(&self, then: UnixMillis) {
+        self.asked_again_at.store(then.0, Ordering::Relaxed);
+    }
+
+    /// Whether the origin failed so lately that it is not asked again.
+    #[must_use]
+    pub fn is_held_off(&self, now: UnixMillis) -> bool {
+        now.0 < self.asked_again_at.load(Ordering::Relaxed)
+    }
+
     /// Whether asking Redis for chunks makes sense.
     #[must_use]
     pub fn is_in_redis(&self) -> bool {
@@ -216,9 +231,6 @@ impl Object {
             let skip = usize::try_from(offset % CHUNK_BYTES as u64).unwrap_or(CHUNK_BYTES);
             return Peek::Bytes(chunk.bytes.slice(skip.min(chunk.bytes.len())..));
         }
-        if let Some(error) = &body.failed {
-            return Peek::Failed(error.clone());
-        }
         body.peek_runs(offset)
     }
 
@@ -240,7 +252,7 @@ impl Object {
         let mut body = self.body();
         let known = body.chunks.contains_key(&chunk_of(span.first))
             || !matches!(body.peek_runs(span.first), Peek::Absent);
-        if known || body.failed.is_some() {
+        if known {
             return None;
         }
         body.runs_begun += 1;
@@ -295,10 +307,6 @@ impl Object {
         let first = chunk_of(run.span.first);
         body.chunks
             .retain(|index, _| *index < first || *index > last);
-        let is_whole = run.span.first == 0 && run.span.end == self.length();
-        if is_whole {
-            body.failed = Some(error.clone());
-        }
         run.progress
             .send_modify(|progress| progress.ended = Some(Err(error.clone())));
     }

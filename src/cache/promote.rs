@@ -23,7 +23,7 @@ impl Engine {
     /// Asks Redis for a key; what it has may stand in any way but purged.
     pub(crate) async fn recall(&self, ask: &Ask) -> Option<(Arc<Object>, Standing)> {
         let head = self.shared()?.head(&ask.key).await?;
-        let object = self.object(ask, head, Tier::Redis);
+        let object = self.object(ask, head, Tier::Redis).await.ok()?;
         let standing = self.standing(&object, clock::now())?;
         Some((object, standing))
     }
@@ -39,7 +39,8 @@ impl Engine {
     ) -> bool {
         let how = How::held(Outcome::Hit, Tier::Redis);
         let length = object.length().unwrap_or(0);
-        let is_small = length.div_ceil(CHUNK_BYTES as u64) <= SLOT_CHUNKS;
+        let is_small = length.div_ceil(CHUNK_BYTES as u64) <= SLOT_CHUNKS
+            && length <= self.memory().whole_fill_max();
         if !is_small || length == 0 {
             self.keep(object, flight);
             flight.land(Landing::Object(Arc::clone(object), how));

@@ -70,7 +70,6 @@ impl Reader {
                 Peek::End => return Ok(None),
                 Peek::Wait(progress) => wait(progress).await?,
                 Peek::Absent => self.engine.bring(&self.source, &self.object, self.at)?,
-                Peek::Failed(error) => return Err(error),
             }
         }
     }

@@ -415,3 +415,66 @@ async fn the_head_and_the_first_bytes_come_before_the_last_ones() {
     filler.finish().unwrap();
     reading.await.unwrap();
 }
+
+#[tokio::test]
+async fn an_origin_that_failed_is_not_asked_again_at_once() {
+    let control = "max-age=0, stale-while-revalidate=0, stale-if-error=60";
+    let bench = Bench::new(64 * MIB, Scripted::with_control(1000, control));
+    assert_eq!(bench.get("/a.m4s").await.unwrap().len(), 1000);
+    bench.settle("/a.m4s").await;
+    *bench.origin.down.lock().unwrap() = true;
+    for _ in 0..10 {
+        assert_eq!(bench.open("/a.m4s", None).await.1.outcome, Outcome::Stale);
+        bench.settle("/a.m4s").await;
+    }
+    assert_eq!(bench.origin.fetch_count(), 2);
+}
+
+#[tokio::test]
+async fn an_object_larger_than_memory_allows_is_filled_by_block() {
+    let bench = Bench::new(16 * MIB, Scripted::new(12 * MIB));
+    let (object, _) = bench.open("/a.m4s", None).await;
+    assert_eq!(
+        read(bench.reader(object)).await.unwrap(),
+        bench.origin.body()
+    );
+    assert!(bench.engine.memory().budget().used() <= 16 * MIB);
+}
+
+#[tokio::test]
+async fn a_purged_object_is_asked_for_again() {
+    let bench = Bench::new(64 * MIB, Scripted::new(1000));
+    assert_eq!(bench.get("/a.m4s").await.unwrap().len(), 1000);
+    bench.settle("/a.m4s").await;
+    let scope = crate::purge::table::Scope::Url(Key::new("s", "/a.m4s", None));
+    bench.engine.purges().purge(scope).await.unwrap();
+    assert_eq!(bench.open("/a.m4s", None).await.1.outcome, Outcome::Miss);
+    assert_eq!(bench.origin.fetch_count(), 2);
+}
+
+#[tokio::test]
+async fn who_asks_after_a_purge_is_not_given_a_fill_begun_before_it() {
+    let bench = Arc::new(Bench::new(64 * MIB, Scripted::new(1000)));
+    let permits = bench.origin.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let before = tokio::spawn({
+        let bench = Arc::clone(&bench);
+        async move { bench.get("/a.m4s").await }
+    });
+    while bench.origin.fetch_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let scope = crate::purge::table::Scope::Url(Key::new("s", "/a.m4s", None));
+    bench.engine.purges().purge(scope).await.unwrap();
+    let after = tokio::spawn({
+        let bench = Arc::clone(&bench);
+        async move { bench.get("/a.m4s").await }
+    });
+    while bench.origin.fetch_count() == 1 {
+        tokio::task::yield_now().await;
+    }
+    bench.origin.gate.add_permits(permits);
+    assert_eq!(before.await.unwrap().unwrap().len(), 1000);
+    assert_eq!(after.await.unwrap().unwrap().len(), 1000);
+    bench.settle("/a.m4s").await;
+    assert_eq!(bench.open("/a.m4s", None).await.1.outcome, Outcome::Hit);
+}
