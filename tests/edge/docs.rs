@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{edge, files};
+use bytes::Bytes;
+
+use crate::harness::{edge, web};
 
 /// Modules from the bottom up; each may name those of the lines above its own, and itself.
 /// Those of one line do not name each other.
@@ -150,9 +152,9 @@ async fn the_metric_table_of_the_readme_is_what_a_scrape_shows() {
         .filter_map(|l| l.split('`').nth(1))
         .map(|n| base(n).to_owned())
         .collect();
-    let files = files::start();
-    files.put("/seg.m4s", b"body");
-    let edge = edge::new().origin(&files).run().await;
+    let origin = web::start().await;
+    origin.put("/seg.m4s", Bytes::from_static(b"body"));
+    let edge = edge::new().origin(&origin).run().await;
     edge.get("/seg.m4s").await.whole(200);
     let scraped = edge.metrics().await.families();
     let scraped: BTreeSet<String> = scraped
