@@ -27,13 +27,14 @@
 //! | [`server`] | composition root: builds everything from the configuration, runs and drains it |
 //! | [`admin`] | metrics, health, explain, purge on a listener of their own |
 //! | [`proxy`] | the only user of Pingora's sessions |
-//! | [`cache`] | engine, tiers, fills, Redis records |
-//! | [`purge`] | what was purged since when |
+//! | [`cache`] | engine, fills, and the tiers: memory, and records in Redis |
+//! | [`purge`] | what was purged since when, and the log that the nodes share |
+//! | [`redis`] | the Redis client: connections, deadlines, breakers |
 //! | [`origin`] | stores and servers behind one trait |
-//! | [`route`], [`asset`] | what is asked for (pure) |
+//! | [`route`], [`asset`], [`key`] | what is asked for (pure) |
 //! | [`http`] | rules of HTTP (pure) |
-//! | [`config`] | the validated configuration |
-//! | [`telemetry`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
+//! | [`telemetry`], [`config`] | logs; the validated configuration |
+//! | [`life`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
 //!
 //! # Vocabulary
 //!

@@ -11,7 +11,7 @@ use crate::config;
 use crate::redis::Redis;
 
 /// A port that is free at this moment; nothing else here asks for it by number.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// A sentinel, which wants a file that it can write to.
-    fn sentinel(lines: &str) -> Self {
+    pub(crate) fn sentinel(lines: &str) -> Self {
         let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
         let file = directory.path().join("sentinel.conf");
         std::fs::write(&file, format!("port {port}\nbind 127.0.0.1\n{lines}")).unwrap();
@@ -82,7 +82,7 @@ impl Server {
         }
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
@@ -224,6 +224,14 @@ pub(crate) async fn cluster() -> Vec<Server> {
             let mut client = server.client().await;
             let info: String = redis::cmd("INFO").query_async(&mut client).await.unwrap();
             info.contains("master_link_status:up") || info.contains("connected_slaves:1")
+        })
+        .await;
+        // It calls itself down for a while after it was made, and refuses everything.
+        eventually("the cluster up", || async {
+            let mut client = server.client().await;
+            let mut cmd = redis::cmd("CLUSTER");
+            let info: String = cmd.arg("INFO").query_async(&mut client).await.unwrap();
+            info.contains("cluster_state:ok")
         })
         .await;
     }

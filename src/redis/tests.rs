@@ -1,7 +1,21 @@
 //! The client against a real `redis-server`: users, sentinels, TLS, and setups that cannot work.
 
 use super::*;
-use crate::redis::scratch::{self, Server, config, eventually, run};
+use crate::redis::scratch::{Server, config, eventually, free_port, run};
+
+const READ: Ask = Ask {
+    call: RedisCall::Head,
+    lane: Lane::Control,
+    within: Duration::from_millis(100),
+};
+
+/// Writes a value and says whether it can be read back.
+async fn takes(redis: &Redis, name: &str) -> bool {
+    let mut cmd = redis::cmd("SET");
+    cmd.arg(name).arg("value");
+    let query = |mut link: Link| async move { cmd.exec_async(&mut link).await };
+    redis.write(query).await.is_ok() && redis.get(READ, name).await.as_deref() == Some(b"value")
+}
 
 #[tokio::test]
 async fn users_and_passwords_are_sent_and_wrong_ones_are_told() {
@@ -11,14 +25,14 @@ async fn users_and_passwords_are_sent_and_wrong_ones_are_told() {
     config.username = Some("edge".to_owned());
     config.password = Some(config::Secret("secret".to_owned()));
     let node = run(&config).await;
-    store(&node.redis, "/a", &body(10, 1)).await;
+    assert!(takes(&node.redis, "a").await);
     config.password = Some(config::Secret("wrong".to_owned()));
     let wrong = Redis::new(&config).unwrap();
     let running = Arc::clone(&wrong);
     let task = tokio::spawn(async move { running.start().await });
     eventually("told", || async { wrong.state().last_error.is_some() }).await;
     assert!(!wrong.state().up);
-    assert!(wrong.head(&Key::new("s", "/a", None)).await.is_none());
+    assert_eq!(wrong.get(READ, "a").await, None);
     task.abort();
 }
 
@@ -71,7 +85,7 @@ async fn sentinels_lead_to_the_master_and_to_its_successor() {
         master: "pop".to_owned(),
     };
     let node = run(&config(topology)).await;
-    store(&node.redis, "/a", &body(10, 1)).await;
+    assert!(takes(&node.redis, "a").await);
     // The sentinel learns of the replica from the master, every ten seconds.
     eventually("replica known", || async {
         let mut client = sentinel.client().await;
@@ -85,8 +99,7 @@ async fn sentinels_lead_to_the_master_and_to_its_successor() {
     .await;
     master.kill();
     eventually("the successor is written and read", || async {
-        let head = store(&node.redis, "/b", &body(10, 2)).await;
-        load(&node.redis, &head.key).await.is_some()
+        takes(&node.redis, "b").await
     })
     .await;
 }
@@ -120,8 +133,7 @@ async fn a_server_with_tls_is_verified_and_shown_a_certificate() {
         key: path("key.pem"),
     });
     let node = run(&config).await;
-    let head = store(&node.redis, "/a", &body(10, 1)).await;
-    assert!(load(&node.redis, &head.key).await.is_some());
+    assert!(takes(&node.redis, "a").await);
     config.ca = None;
     let doubting = Redis::new(&config).unwrap();
     let running = Arc::clone(&doubting);
@@ -132,4 +144,13 @@ async fn a_server_with_tls_is_verified_and_shown_a_certificate() {
     .await;
     assert!(!doubting.state().up);
     task.abort();
+}
+
+#[tokio::test]
+async fn the_future_of_start_takes_its_tasks_with_it() {
+    let server = Server::start();
+    let node = run(&server.config()).await;
+    let redis = Arc::clone(&node.redis);
+    drop(node);
+    eventually("released", || async { Arc::strong_count(&redis) == 1 }).await;
 }
