@@ -435,4 +435,6 @@ impl From<Stream> for Opened {
 }
 
 #[cfg(test)]
+mod odd_tests;
+#[cfg(test)]
 mod tests;
