@@ -267,7 +267,7 @@ async fn a_fill_of_unknown_length_that_became_evictable_wakes_who_waits() {
     bench.get("/x.m4s").await.unwrap();
     bench.settle("/x.m4s").await;
     let (x, _) = bench.open("/x.m4s", None).await;
-    let memory = crate::cache::memory::Memory::new(8 * CHUNK_BYTES);
+    let memory = Memory::new(8 * CHUNK_BYTES);
     let _slow_readers = memory.budget().try_take(6 * CHUNK_BYTES).unwrap();
     let mut head = (*x.head()).clone();
     head.length = None;
@@ -306,7 +306,7 @@ async fn replaced_objects_leave_the_queue() {
     bench.get("/x.m4s").await.unwrap();
     bench.settle("/x.m4s").await;
     let (x, _) = bench.open("/x.m4s", None).await;
-    let memory = crate::cache::memory::Memory::new(64 * MIB);
+    let memory = Memory::new(64 * MIB);
     let head = (*x.head()).clone();
     for _ in 0..100_000 {
         let o = Object::new(
@@ -349,8 +349,8 @@ async fn a_small_object_of_unknown_length_costs_what_it_is() {
     );
 }
 
-const V1: [u8; 3 * CHUNK_BYTES] = [1; 3 * CHUNK_BYTES];
-const V2: [u8; 3 * CHUNK_BYTES] = [2; 3 * CHUNK_BYTES];
+static V1: [u8; 3 * CHUNK_BYTES] = [1; 3 * CHUNK_BYTES];
+static V2: [u8; 3 * CHUNK_BYTES] = [2; 3 * CHUNK_BYTES];
 
 fn versions(version: Arc<AtomicUsize>, tags: [&'static str; 2], big: bool) -> Script {
     Box::new(move |f, _| {
@@ -435,9 +435,8 @@ async fn a_replaced_object_is_served_again_although_redis_holds_the_old_head() {
         Some(Arc::clone(&node.shared)),
         versions(Arc::clone(&version), ["\"1\"", "\"2\""], true),
     );
-    let (object, _) = match rig.engine.open(rig.ask("/a.mp4", false)).await {
-        Opened::Object(o, h) => (o, h),
-        _ => panic!(),
+    let Opened::Object(object, _) = rig.engine.open(rig.ask("/a.mp4", false)).await else {
+        panic!("no object")
     };
     rig.settle("/a.mp4").await;
     assert!(node.shared.drain(Duration::from_secs(5)).await);
