@@ -35,6 +35,9 @@ pub const WHOLE_FILL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// objects do not fit into a budget of one byte.
 pub const OBJECT_OVERHEAD_BYTES: usize = 1536;
 
+/// Pieces of a fill that readers see one by one before they are joined.
+pub const TAIL_PIECES_MAX: usize = 256;
+
 /// Blocks fetched ahead of a reader that reads in sequence.
 pub const READ_AHEAD_BLOCKS: u64 = 1;
 
@@ -91,6 +94,10 @@ pub const ORIGIN_HOLD_OFF: Duration = Duration::from_secs(1);
 
 /// How long an uncacheable answer spares the next requests for its key the queue.
 pub const PASS_MARK_LIFE: Duration = Duration::from_secs(2);
+
+/// The same for an answer of unknown length that grew beyond what one object may fill: finding
+/// that out costs every reader its transfer, so it is remembered for longer.
+pub const LARGE_PASS_MARK_LIFE: Duration = Duration::from_secs(300);
 
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;

@@ -85,7 +85,9 @@ impl Shape {
             };
         }
         match plan {
-            Plan::HeadOnly if is_pinned && head.status == StatusCode::OK => Self::ByBlock,
+            Plan::HeadOnly if is_pinned && takes_ranges && head.status == StatusCode::OK => {
+                Self::ByBlock
+            }
             Plan::HeadOnly => Self::Pass,
             Plan::Whole if is_huge && is_pinned && takes_ranges => Self::ByBlock,
             Plan::Whole | Plan::Block(_) if is_huge => Self::Pass,

@@ -127,6 +127,21 @@ impl Shared {
         METRICS.spills.of(result).inc();
     }
 
+    /// Takes back the head of an object, when Redis still has that fill's. A newer one written
+    /// between the look and the deletion is lost with it, which costs a miss.
+    pub async fn forget(&self, head: &Head) {
+        let recorded = self.head(&head.key).await;
+        if recorded.is_none_or(|it| it.generation != head.generation) {
+            return;
+        }
+        let mut cmd = redis::cmd("UNLINK");
+        cmd.arg(self.keys.metadata(&head.key));
+        let query = |mut link: Link| async move { cmd.query_async::<u64>(&mut link).await };
+        if let Err(error) = self.redis.write(query).await {
+            tracing::debug!(key = %head.key, %error, "record not forgotten");
+        }
+    }
+
     /// Waits until what was queued is written or given up, for at most `within`; says whether the
     /// queue is empty.
     pub async fn drain(&self, within: Duration) -> bool {

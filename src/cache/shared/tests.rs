@@ -26,8 +26,8 @@ pub(crate) fn head(path: &str, bytes: u64) -> Head {
 }
 
 /// A started tier; its tasks end with it.
-struct Node {
-    shared: Arc<Shared>,
+pub(crate) struct Node {
+    pub(crate) shared: Arc<Shared>,
     task: tokio::task::JoinHandle<()>,
     client: Running,
 }
@@ -44,7 +44,7 @@ impl Node {
     }
 }
 
-async fn run(config: &config::Redis) -> Node {
+pub(crate) async fn run(config: &config::Redis) -> Node {
     let client = scratch::run(config).await;
     let shared = Shared::new(Arc::clone(&client.redis), config);
     let running = Arc::clone(&shared);
