@@ -30,9 +30,7 @@ async fn serve(mut client: TcpStream, answer: &[u8]) -> std::io::Result<()> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|arg| arg.parse().ok());
+    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse().ok());
     let (Some(port), Some(bytes)) = (numbers.next(), numbers.next()) else {
         // Run by `cargo bench` without arguments: nothing to measure by itself.
         return Ok(());

@@ -188,6 +188,7 @@ impl Engine {
         }
         head.fetched = arrival.arrived;
         head.stamp = flight.stamp();
+        head.detach();
         object.set_head(head);
         self.keep(object, flight);
         if let Some(redis) = self.redis() {
@@ -338,13 +339,15 @@ impl Engine {
     }
 
     /// Makes an object without bytes, charged with what it costs beside them.
-    pub(crate) fn object(&self, ask: &Ask, head: Head, tier: Tier) -> Arc<Object> {
+    pub(crate) fn object(&self, ask: &Ask, mut head: Head, tier: Tier) -> Arc<Object> {
+        head.detach();
         let headers: usize = head
             .headers
             .iter()
             .map(|(n, v)| n.as_str().len() + v.len())
             .sum();
-        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len();
+        let target = ask.target.path.len() + ask.target.query.as_ref().map_or(0, String::len);
+        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len() + target;
         Object::new(
             head,
             ask.target.clone(),
