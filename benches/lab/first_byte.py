@@ -1,6 +1,7 @@
 """Time to the first byte: a miss beside its origin, a Redis hit beside Redis itself."""
 
 import socket
+import subprocess
 import time
 import urllib.request
 
@@ -69,19 +70,16 @@ def misses(directory, upstream):
     """Each path once through Weir, once straight from the origin, in turns."""
     node = servers.weir(directory, upstream, "miss")
     rows = []
-    try:
-        for size in (SMALL, LARGE):
-            edge, direct = Client(node.ports["h1"]), Client(upstream.ports["h1"])
-            ours, theirs = [], []
-            for number in range(OBJECTS):
-                path = f"/n/{size}/{number}.bin"
-                theirs.append(direct.get(path)[0])
-                first, _, head = edge.get(path)
-                expect(head, b"fwd=uri-miss")
-                ours.append(first)
-            rows.append(["miss, " + name(size), *compared(ours, theirs)])
-    finally:
-        node.stop()
+    for size in (SMALL, LARGE):
+        edge, direct = Client(node.ports["h1"]), Client(upstream.ports["h1"])
+        ours, theirs = [], []
+        for number in range(OBJECTS):
+            path = f"/n/{size}/{number}.bin"
+            theirs.append(direct.get(path)[0])
+            first, _, head = edge.get(path)
+            expect(head, b"fwd=uri-miss")
+            ours.append(first)
+        rows.append(["miss, " + name(size), *compared(ours, theirs)])
     return rows
 
 
@@ -91,45 +89,39 @@ def redis_hits(directory, upstream):
     section = f'[cache.redis]\nurls = ["redis://127.0.0.1:{store.ports["redis"]}"]'
     nodes = [servers.weir(directory, upstream, name, section) for name in ("node-a", "node-b")]
     rows = []
-    try:
-        for size in (SMALL, LARGE):
-            fill(nodes[0], size)
-            keys = chunk_keys(store.ports["redis"], size)
-            edge, direct = Client(nodes[1].ports["h1"]), Client(store.ports["redis"])
-            ours, theirs = [], []
-            for number, key in enumerate(keys):
-                theirs.append(direct.redis(b"GET", key)[1])
-                first, _, head = edge.get(f"/n/{size}/r{number}.bin")
-                expect(head, b"detail=redis")
-                ours.append(first)
-            rows.append(["Redis hit, " + name(size), *compared(ours, theirs)])
-    finally:
-        for server in [*nodes, store]:
-            server.stop()
+    for size in (SMALL, LARGE):
+        keys = filled(nodes[0], store, size)
+        edge, direct = Client(nodes[1].ports["h1"]), Client(store.ports["redis"])
+        ours, theirs = [], []
+        for number, key in enumerate(keys):
+            theirs.append(direct.redis(b"GET", key)[1])
+            first, _, head = edge.get(f"/n/{size}/r{number}.bin")
+            expect(head, b"detail=redis")
+            ours.append(first)
+        rows.append(["Redis hit, " + name(size), *compared(ours, theirs)])
     return rows
 
 
-def fill(node, size):
-    """Asks for every object once."""
+def filled(node, store, size):
+    """Asks for every object once; returns the keys of their first chunks in Redis."""
+    before = set(metadata(store))
     for number in range(OBJECTS):
         url = node.url("h1", f"/n/{size}/r{number}.bin")
         with urllib.request.urlopen(url, timeout=10) as answer:
             answer.read()
-
-
-def chunk_keys(port, size):
-    """Keys of the first chunks, once the writes behind the fills have settled."""
-    import subprocess
-
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        command = ["redis-cli", "-p", str(port), "--scan", "--pattern", "weir:1:*:m"]
-        done = subprocess.run(command, capture_output=True, check=True)
-        keys = [key[:-1] + b"0" for key in done.stdout.split()]
-        if len(keys) >= OBJECTS * (1 if size == SMALL else 2):
-            return keys[:OBJECTS]
+    while len(new := set(metadata(store)) - before) < OBJECTS:
+        # They are written behind the answers.
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"only {len(new)} objects came to Redis")
         time.sleep(0.1)
-    raise RuntimeError(f"only {len(keys)} objects came to Redis")
+    return [key.removesuffix(b"m") + b"0" for key in new]
+
+
+def metadata(store):
+    """Keys of the metadata in Redis."""
+    command = ["redis-cli", "-p", str(store.ports["redis"]), "--scan", "--pattern", "weir:1:*:m"]
+    return subprocess.run(command, capture_output=True, check=True).stdout.split()
 
 
 def name(size):
@@ -151,10 +143,7 @@ def compared(ours, theirs):
 def run(directory):
     """Measures both on fresh servers."""
     upstream = servers.origin(directory)
-    try:
-        rows = misses(directory, upstream) + redis_hits(directory, upstream)
-    finally:
-        upstream.stop()
+    rows = misses(directory, upstream) + redis_hits(directory, upstream)
     table.show(
         "time to the first byte, microseconds",
         ["", "direct", "p99", "weir", "p99", "extra", "p99"], rows,

@@ -11,6 +11,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 SERVER_CPU = 0
 LOAD_CPU = (os.cpu_count() or 1) - 1
 START_DEADLINE = 15
+STARTED = []
 
 
 def free_port():
@@ -34,6 +35,7 @@ class Process:
             self.child = subprocess.Popen(
                 pinned(cpu, command), stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
+        STARTED.append(self)
 
     @property
     def pid(self):
@@ -76,6 +78,7 @@ class Process:
 
     def stop(self):
         """Ends the tree, kindly first."""
+        STARTED.remove(self)
         pids = self.tree()
         if self.child.poll() is None:
             self.child.terminate()
@@ -89,3 +92,9 @@ class Process:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+
+
+def stop_all():
+    """Ends what still runs, the last started first."""
+    while STARTED:
+        STARTED[-1].stop()

@@ -33,6 +33,7 @@ class Server:
         self.directory = Path(directory) / name
         self.directory.mkdir()
         self.ports = {}
+        self.sizes = (SMALL, LARGE)
         self.process = None
 
     def start(self, command, cpu=0):
@@ -46,10 +47,6 @@ class Server:
         """Where an object is asked for."""
         scheme = "https" if protocol.endswith("TLS") else "http"
         return f"{scheme}://127.0.0.1:{self.ports[protocol]}{path}"
-
-    def stop(self):
-        """Ends it."""
-        self.process.stop()
 
 
 NGINX = """
@@ -144,7 +141,7 @@ def varnish(directory, upstream):
         ["varnishd", "-F", "-j", "none", "-n", server.directory / "work",
          "-a", f"127.0.0.1:{server.ports['h1']}", "-f", vcl, "-s", "malloc,256m",
          "-p", "feature=+http2", "-p", "thread_pools=1", "-p", "thread_pool_min=20",
-         "-p", "thread_pool_max=50", "-p", "shortlived=0"]
+         "-p", "thread_pool_max=50"]
     )
 
 
@@ -185,7 +182,7 @@ def weir(directory, upstream, name="weir", redis="", wrapper=()):
 def floor(directory, binary, size):
     """A bare loop that writes one answer of `size` bytes."""
     server = Server(f"floor-{size}", directory)
-    server.name = "write loop"
+    server.name, server.sizes = "write loop", (size,)
     server.ports = {"h1": free_port()}
     return server.start([binary, server.ports["h1"], size])
 

@@ -397,10 +397,16 @@ fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult
 }
 
 /// Moves a body into a run.
+///
+/// A fast origin has the next piece ready each time, and a task that never waits keeps its thread:
+/// after each piece those who wait for it, on this thread too, go first.
 pub(crate) async fn pump(mut body: Box<dyn Body>, filler: &mut Filler) -> Result<(), RunError> {
     loop {
         match body.piece().await {
-            Ok(Some(piece)) => filler.push(piece).await?,
+            Ok(Some(piece)) => {
+                filler.push(piece).await?;
+                tokio::task::yield_now().await;
+            }
             Ok(None) => return Ok(()),
             Err(error) => {
                 let error = RunError::Origin(error);
