@@ -73,8 +73,9 @@
 //!   library would hide them.
 //! - **Chunks are sealed by one copy.** Readers of a trickling fill see the pieces as they come;
 //!   a full chunk is copied into one allocation, so that a hit is one slice and one write.
-//! - **No write buffer on client connections.** Pingora flushes a response of known length at its
-//!   end only; with a buffer, head and first bytes of a slow fill would wait there.
+//! - **The wire decides when to flush.** Pingora flushes an answer of known length at its end only,
+//!   which would hold back the head and the first bytes of a slow fill. `proxy::wire` flushes each
+//!   write, but for a head whose body is there already: those two share a packet.
 
 pub mod admin;
 pub mod asset;

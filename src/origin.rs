@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::CONTENT_RANGE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::http::range::Wanted;
@@ -97,6 +98,19 @@ pub struct Reply {
     pub body: Box<dyn Body>,
 }
 
+impl Reply {
+    /// Makes a 206 that carries every byte of the object the 200 that it could have been.
+    #[must_use]
+    pub fn into_whole(mut self) -> Self {
+        if self.span.is_some_and(Span::is_all) {
+            self.status = StatusCode::OK;
+            self.headers.remove(CONTENT_RANGE);
+            self.span = None;
+        }
+        self
+    }
+}
+
 /// Content-Range of a 206 (RFC 9110 section 14.4), both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -106,6 +120,14 @@ pub struct Span {
     pub last: u64,
     /// Length of the whole object.
     pub total: u64,
+}
+
+impl Span {
+    /// Whether this is the whole object.
+    #[must_use]
+    pub fn is_all(self) -> bool {
+        self.first == 0 && self.last.checked_add(1) == Some(self.total)
+    }
 }
 
 /// The bytes of a reply, in order.
@@ -258,5 +280,45 @@ impl Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::CONTENT_LENGTH;
+
+    struct Empty;
+
+    #[async_trait]
+    impl Body for Empty {
+        async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_all_there_is_becomes_the_whole() {
+        for (first, last, total, status) in [
+            (0, 9, 10, 200),
+            (0, 8, 10, 206),
+            (1, 9, 10, 206),
+            (0, u64::MAX, 10, 206),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, HeaderValue::from_static("bytes"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("10"));
+            let reply = Reply {
+                status: StatusCode::PARTIAL_CONTENT,
+                headers,
+                span: Some(Span { first, last, total }),
+                body: Box::new(Empty),
+            };
+            let reply = reply.into_whole();
+            assert_eq!(reply.status, status, "{first}-{last}/{total}");
+            assert_eq!(reply.span.is_none(), status == 200);
+            assert_eq!(reply.headers.contains_key(CONTENT_RANGE), status == 206);
+            assert!(reply.headers.contains_key(CONTENT_LENGTH));
+        }
     }
 }

@@ -142,13 +142,16 @@ impl Node {
         let mut sockets = Vec::new();
         for &address in &self.config.listen.http {
             let socket = Socket::bind("listen.http", address)?;
-            add(&mut service, &socket, socket.config(), "http");
+            let config = socket.config(listen::PLAIN_WRITE_BYTES);
+            add(&mut service, &socket, config, "http");
             sockets.push(socket);
         }
         let identities = tls::load(&self.config.certificates)?;
         for &address in &self.config.listen.https {
             let socket = Socket::bind("listen.https", address)?;
-            let config = socket.config().tls(tls::settings(&identities)?);
+            let config = socket
+                .config(listen::TLS_WRITE_BYTES)
+                .tls(tls::settings(&identities)?);
             add(&mut service, &socket, config, "https");
             sockets.push(socket);
         }
@@ -169,7 +172,8 @@ impl Node {
         let mut service = Service::new("admin".to_owned(), admin);
         service.threads = Some(1);
         let socket = Socket::bind("listen.admin", self.config.listen.admin)?;
-        add(&mut service, &socket, socket.config(), "admin");
+        let config = socket.config(listen::PLAIN_WRITE_BYTES);
+        add(&mut service, &socket, config, "admin");
         // It stays open while clients are drained, so that this can be watched.
         Ok(Listening::new(service, vec![socket], self.life.ending()))
     }

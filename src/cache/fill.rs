@@ -141,7 +141,7 @@ impl Engine {
             validators,
         };
         let asked = clock::now();
-        let reply = ask.source.origin.fetch(&fetch).await?;
+        let reply = ask.source.origin.fetch(&fetch).await?.into_whole();
         Ok(Arrival {
             reply,
             plan,

@@ -52,6 +52,7 @@ impl Engine {
             flight.land(Landing::Pass);
             return FillResult::Uncacheable;
         };
+        head.detach();
         object.set_head(Head {
             freshness,
             initial_age,
@@ -193,15 +194,17 @@ impl Engine {
     pub(crate) async fn object(
         &self,
         ask: &Ask,
-        head: Head,
+        mut head: Head,
         tier: Tier,
     ) -> Result<Arc<Object>, Failure> {
+        head.detach();
         let headers: usize = head
             .headers
             .iter()
             .map(|(n, v)| n.as_str().len() + v.len())
             .sum();
-        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len();
+        let target = ask.target.path.len() + ask.target.query.as_ref().map_or(0, String::len);
+        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len() + target;
         let permit = self
             .memory()
             .reserve(cost)
@@ -269,9 +272,13 @@ fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult
 }
 
 /// Moves a body into a run.
+///
+/// A fast origin has the next piece ready each time, and a task that never waits keeps its thread:
+/// after each piece those who wait for it, on this thread too, go first.
 pub(crate) async fn pump(mut body: Box<dyn Body>, filler: &mut Filler) -> Result<(), RunError> {
     while let Some(piece) = body.piece().await? {
         filler.push(piece).await?;
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

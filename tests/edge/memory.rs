@@ -19,14 +19,19 @@ const MEMORY: u64 = 256 * MIB;
 const READERS: usize = 2000;
 const READER_RATE: u32 = 16 * 1024;
 
-/// What the readers read: 64 titles of 4 MiB, together the whole budget.
+/// What the readers read: 64 titles of 4 MiB, together the whole budget. They stand at as many
+/// places of it as there are, so that what they hold is no two readers' in common.
 const WATCHED: usize = 64;
 const WATCHED_BYTES: u64 = 4 * MIB;
+const APART: u64 = WATCHED_BYTES / (READERS as u64 / WATCHED as u64 + 1);
 
 /// What passes beside them: ten times the budget.
 const SWEPT_BYTES: u64 = 2 * MIB;
 const SWEPT: usize = 1280;
 const SWEEPERS: usize = 4;
+
+/// Between two objects of a sweeper: the sweep takes 20 s, in which every reader moves on.
+const SWEEP_PACE: Duration = Duration::from_millis(60);
 
 const _: () = assert!(SWEPT as u64 * SWEPT_BYTES == 10 * MEMORY);
 
@@ -48,7 +53,10 @@ impl Readers {
         let mut tasks = JoinSet::new();
         let attached = Arc::new(AtomicU64::new(0));
         for reader in 0..READERS {
-            let request = clients[reader % 2].request("GET", &watched(reader % WATCHED));
+            let place = (reader / WATCHED) as u64 * APART;
+            let request = clients[reader % 2]
+                .request("GET", &watched(reader % WATCHED))
+                .header("range", &format!("bytes={place}-"));
             let (stop, attached) = (Arc::clone(&stop), Arc::clone(&attached));
             tasks.spawn(async move {
                 let mut download = request.try_open().await?;
@@ -98,7 +106,9 @@ fn sweep(client: &Client) -> Vec<JoinHandle<usize>> {
         let client = client.clone();
         tokio::spawn(async move {
             let mut bad = 0;
+            let mut ticks = tokio::time::interval(SWEEP_PACE);
             for object in (first..SWEPT).step_by(SWEEPERS) {
+                ticks.tick().await;
                 let answer = client.get(&swept(object)).await;
                 let whole = answer.status == 200 && answer.body.len() as u64 == SWEPT_BYTES;
                 bad += usize::from(!whole);

@@ -10,6 +10,9 @@ use crate::harness::{assert_same, edge, s3};
 /// Pictures of the title: 6 s at 25 a second.
 const PICTURES: &str = "150";
 
+/// Segments that a player of the first picture and the sound fetches; the other rung is left out.
+const PLAYED: [&str; 2] = ["chunk-stream0-", "chunk-stream2-"];
+
 /// Making or playing six seconds of small pictures, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -112,13 +115,15 @@ async fn hls_dash_and_mp4_play_to_the_end_and_every_byte_is_the_stores() {
         .run()
         .await;
 
+    // ffmpeg resolves what an MPD names against the URL it was given, not the one it was sent to.
+    let moved = edge.get("/adaptive_stream/title.mpd").await.whole(307);
     for target in [
         "/plays/title/master.m3u8",
         "/plays/title/manifest.mpd",
         "/plays/title/whole.mp4",
         "/stream/title",
         "/adaptive_stream/title",
-        "/adaptive_stream/title.mpd",
+        moved.header("location"),
     ] {
         plays_to_the_end(&edge.url(target)).await;
     }
@@ -126,8 +131,9 @@ async fn hls_dash_and_mp4_play_to_the_end_and_every_byte_is_the_stores() {
     for (name, bytes) in &title.files {
         let answer = edge.get(&format!("/plays/title/{name}")).await.whole(200);
         assert_same(&answer.body, bytes);
+        let was_played = PLAYED.iter().any(|stream| name.starts_with(stream));
         assert!(
-            answer.header("cache-status").contains("hit") || !name.ends_with(".m4s"),
+            answer.header("cache-status").contains("hit") || !was_played,
             "{name} was played, now it is cached: {}",
             answer.header("cache-status")
         );

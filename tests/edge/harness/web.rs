@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::edge::Source;
 
@@ -89,9 +89,12 @@ pub(crate) async fn start() -> Web {
     let steps = Arc::new(Semaphore::new(0));
     let shared = (Arc::clone(&state), Arc::clone(&steps));
     let task = tokio::spawn(async move {
+        // Dropped with this task, and with them every connection.
+        let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             let (state, steps) = (Arc::clone(&shared.0), Arc::clone(&shared.1));
-            tokio::spawn(async move {
+            while connections.try_join_next().is_some() {}
+            connections.spawn(async move {
                 // The client may leave whenever it likes.
                 let _gone = converse(stream, &state, &steps).await;
             });
