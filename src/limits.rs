@@ -132,6 +132,9 @@ pub const NODES_MAX: usize = 256;
 /// Longest wait for Redis to take or to tell a heartbeat.
 pub const HEARTBEAT_CALL_MAX: Duration = Duration::from_millis(500);
 
+/// How often a node tries to read the purge log until it has read it once.
+pub const PURGE_FIRST_POLL: Duration = Duration::from_millis(20);
+
 /// How often a node writes its heartbeat, and how long the heartbeat lives.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].

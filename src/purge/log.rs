@@ -132,8 +132,13 @@ impl Purges {
                     Err(error) => tracing::debug!(%error, "heartbeat not written"),
                 }
             }
+            // What is filled before the log was read once is suspect to everyone: read it soon.
+            let pause = match cursor == Cursor::default() {
+                true => limits::PURGE_FIRST_POLL,
+                false => limits::PURGE_POLL,
+            };
             // Either end of the wait is a reason to read.
-            drop(timeout(limits::PURGE_POLL, self.appended.notified()).await);
+            drop(timeout(pause, self.appended.notified()).await);
         }
     }
 
