@@ -12,11 +12,11 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
 use crate::cache::engine::{Engine, Source};
-use crate::cache::redis::Redis;
 use crate::config::Config;
+use crate::life::Life;
 use crate::metrics::METRICS;
 use crate::purge::log::Purges;
-use crate::server::drain::Life;
+use crate::redis::Redis;
 
 pub mod health;
 pub mod process;

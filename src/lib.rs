@@ -27,13 +27,14 @@
 //! | [`server`] | composition root: builds everything from the configuration, runs and drains it |
 //! | [`admin`] | metrics, health, explain, purge on a listener of their own |
 //! | [`proxy`] | the only user of Pingora's sessions |
-//! | [`cache`] | engine, tiers, fills, Redis records |
-//! | [`purge`] | what was purged since when |
+//! | [`cache`] | engine, fills, and the tiers: memory, and records in Redis |
+//! | [`purge`] | what was purged since when, and the log that the nodes share |
+//! | [`redis`] | the Redis client: connections, deadlines, breakers |
 //! | [`origin`] | stores and servers behind one trait |
-//! | [`route`], [`asset`] | what is asked for (pure) |
+//! | [`route`], [`asset`], [`key`] | what is asked for (pure) |
 //! | [`http`] | rules of HTTP (pure) |
-//! | [`config`] | the validated configuration |
-//! | [`telemetry`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
+//! | [`telemetry`], [`config`] | logs; the validated configuration |
+//! | [`life`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
 //!
 //! # Vocabulary
 //!
@@ -72,8 +73,9 @@
 //!   library would hide them.
 //! - **Chunks are sealed by one copy.** Readers of a trickling fill see the pieces as they come;
 //!   a full chunk is copied into one allocation, so that a hit is one slice and one write.
-//! - **No write buffer on client connections.** Pingora flushes a response of known length at its
-//!   end only; with a buffer, head and first bytes of a slow fill would wait there.
+//! - **The wire decides when to flush.** Pingora flushes an answer of known length at its end only,
+//!   which would hold back the head and the first bytes of a slow fill. `proxy::wire` flushes each
+//!   write, but for a head whose body is there already: those two share a packet.
 
 pub mod admin;
 pub mod asset;
@@ -84,11 +86,13 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod key;
+pub mod life;
 pub mod limits;
 pub mod metrics;
 pub mod origin;
 pub mod proxy;
 pub mod purge;
+pub mod redis;
 pub mod route;
 pub mod server;
 pub mod telemetry;

@@ -35,6 +35,9 @@ pub const WHOLE_FILL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// objects do not fit into a budget of one byte.
 pub const OBJECT_OVERHEAD_BYTES: usize = 1536;
 
+/// Pieces of a fill that readers see one by one before they are joined.
+pub const TAIL_PIECES_MAX: usize = 256;
+
 /// Blocks fetched ahead of a reader that reads in sequence.
 pub const READ_AHEAD_BLOCKS: u64 = 1;
 
@@ -49,6 +52,31 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
+
+/// Chunks under way on one Redis connection: enough to hide a round trip, and 1 MiB at most.
+pub const REDIS_CHUNKS_MAX: usize = 4;
+
+/// Small calls under way on the control connection to Redis.
+pub const REDIS_CALLS_MAX: usize = 256;
+
+/// Writes to Redis under way: of every writer, and the probes' and the purge log's beside them.
+pub const REDIS_WRITES_MAX: usize = 8;
+
+/// Tasks that write to Redis behind the fills.
+pub const REDIS_WRITERS: usize = 4;
+
+/// Tries of one command in a Redis cluster: enough for a redirection or two, few enough for a
+/// deadline.
+pub const REDIS_CLUSTER_TRIES: u32 = 3;
+
+/// Waits before connecting to Redis again: from this, doubling, to the last, each shortened at
+/// random.
+pub const REDIS_BACKOFF_MIN: Duration = Duration::from_millis(25);
+/// See [`REDIS_BACKOFF_MIN`].
+pub const REDIS_BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Cells of each of the two rows in which offers to Redis are counted before they are admitted.
+pub const ADMISSION_CELLS: usize = 1 << 15;
 
 /// Longest request target accepted (RFC 9110 section 4.1 recommends at least 8000 octets).
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
@@ -67,6 +95,10 @@ pub const ORIGIN_HOLD_OFF: Duration = Duration::from_secs(1);
 /// How long an uncacheable answer spares the next requests for its key the queue.
 pub const PASS_MARK_LIFE: Duration = Duration::from_secs(2);
 
+/// The same for an answer of unknown length that grew beyond what one object may fill: finding
+/// that out costs every reader its transfer, so it is remembered for longer.
+pub const LARGE_PASS_MARK_LIFE: Duration = Duration::from_secs(300);
+
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;
 
@@ -81,6 +113,27 @@ pub const PURGE_LOG_MAX: usize = 100_000;
 
 /// How often a node reads the purge log.
 pub const PURGE_POLL: Duration = Duration::from_millis(250);
+
+/// Entries of the purge log read at once.
+pub const PURGE_PAGE: usize = 500;
+
+/// Longest wait for Redis to read a page of the purge log, or to append to it.
+pub const PURGE_CALL_MAX: Duration = Duration::from_secs(1);
+
+/// Longest wait of a purge for a replica to have it.
+pub const PURGE_REPLICA_WAIT: Duration = Duration::from_millis(100);
+
+/// Longest wait of a purge's answer for the other nodes.
+pub const PURGE_CONFIRM_WAIT: Duration = Duration::from_secs(1);
+
+/// Nodes of one Redis that are listed, those heard of last.
+pub const NODES_MAX: usize = 256;
+
+/// Longest wait for Redis to take or to tell a heartbeat.
+pub const HEARTBEAT_CALL_MAX: Duration = Duration::from_millis(500);
+
+/// How often a node tries to read the purge log until it has read it once.
+pub const PURGE_FIRST_POLL: Duration = Duration::from_millis(20);
 
 /// How often a node writes its heartbeat, and how long the heartbeat lives.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
@@ -98,4 +151,21 @@ const _: () = assert!(
 const _: () = assert!(
     SLOW_PIECE_BYTES < CHUNK_BYTES,
     "a slow piece frees its chunk"
+);
+const _: () = assert!(
+    REDIS_WINDOW <= REDIS_CHUNKS_MAX,
+    "one object's window fits one connection"
+);
+const _: () = assert!(
+    REDIS_WRITERS < REDIS_WRITES_MAX,
+    "a purge finds a place beside the writers"
+);
+const _: () = assert!(PURGE_PAGE < PURGE_LOG_MAX, "a page is a part of the log");
+const _: () = assert!(
+    PURGE_REPLICA_WAIT.as_millis() < PURGE_CALL_MAX.as_millis(),
+    "waiting for a replica ends before its call does"
+);
+const _: () = assert!(
+    HEARTBEAT_EVERY.as_millis() + HEARTBEAT_CALL_MAX.as_millis() < HEARTBEAT_LIFE.as_millis(),
+    "a heartbeat outlives the writing of the next"
 );

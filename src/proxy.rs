@@ -8,8 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use http::{HeaderValue, Version};
+
 use crate::cache::engine::{Engine, Source};
 use crate::config::{Config, Site};
+use crate::http::via;
 use crate::metrics::METRICS;
 
 pub mod access;
@@ -34,6 +37,8 @@ pub struct Edge {
     sources: HashMap<String, Arc<Source>>,
     flights: Arc<Flights>,
     server: crate::config::Server,
+    /// This node's entry of `Via`, the same on every answer.
+    via: HeaderValue,
     access_log: AccessLog,
 }
 
@@ -55,6 +60,7 @@ impl Edge {
                 .collect(),
             flights,
             server: config.server.clone(),
+            via: via::via(Version::HTTP_11, &config.server.node),
             access_log: AccessLog::from(config),
         }
     }

@@ -15,8 +15,9 @@ use pingora::services::listening::Service;
 
 use crate::admin::Admin;
 use crate::cache::engine::{Engine, Source};
-use crate::cache::redis::Redis;
+use crate::cache::shared::Shared;
 use crate::config::Config;
+use crate::life::Life;
 use crate::metrics::METRICS;
 use crate::origin;
 use crate::proxy::connection::{Front, Gatekeeper};
@@ -24,6 +25,7 @@ use crate::proxy::gate::Gate;
 use crate::proxy::{Edge, Flights};
 use crate::purge::log::Purges;
 use crate::purge::log::heartbeat::NodeInfo;
+use crate::redis::Redis;
 
 pub mod background;
 pub mod drain;
@@ -31,7 +33,7 @@ pub mod listen;
 pub mod tls;
 
 use background::Tasks;
-use drain::{Drain, Life};
+use drain::Drain;
 use listen::{Listening, Socket};
 
 /// Version of this program.
@@ -108,14 +110,13 @@ fn start(config: Config) -> Result<(), Error> {
 impl Node {
     fn new(config: Config) -> Result<Self, Error> {
         let sources = sources(&config)?;
-        let redis = config.cache.redis.as_ref().map(Redis::new).transpose();
+        let of_redis = config.cache.redis.as_ref();
+        let redis = of_redis.map(Redis::new).transpose();
         let redis = redis.map_err(|error| Error::Redis(Box::new(error)))?;
+        let shared = redis.as_ref().zip(of_redis);
+        let shared = shared.map(|(redis, config)| Shared::new(Arc::clone(redis), config));
         let purges = Purges::new(redis.clone(), &config.purge, info(&config));
-        let engine = Engine::new(
-            config.cache.memory_bytes,
-            redis.clone(),
-            Arc::clone(&purges),
-        );
+        let engine = Engine::new(config.cache.memory_bytes, shared, Arc::clone(&purges));
         Ok(Self {
             sources,
             redis,
@@ -141,13 +142,16 @@ impl Node {
         let mut sockets = Vec::new();
         for &address in &self.config.listen.http {
             let socket = Socket::bind("listen.http", address)?;
-            add(&mut service, &socket, socket.config(), "http");
+            let config = socket.config(listen::PLAIN_WRITE_BYTES);
+            add(&mut service, &socket, config, "http");
             sockets.push(socket);
         }
         let identities = tls::load(&self.config.certificates)?;
         for &address in &self.config.listen.https {
             let socket = Socket::bind("listen.https", address)?;
-            let config = socket.config().tls(tls::settings(&identities)?);
+            let config = socket
+                .config(listen::TLS_WRITE_BYTES)
+                .tls(tls::settings(&identities)?);
             add(&mut service, &socket, config, "https");
             sockets.push(socket);
         }
@@ -168,7 +172,8 @@ impl Node {
         let mut service = Service::new("admin".to_owned(), admin);
         service.threads = Some(1);
         let socket = Socket::bind("listen.admin", self.config.listen.admin)?;
-        add(&mut service, &socket, socket.config(), "admin");
+        let config = socket.config(listen::PLAIN_WRITE_BYTES);
+        add(&mut service, &socket, config, "admin");
         // It stays open while clients are drained, so that this can be watched.
         Ok(Listening::new(service, vec![socket], self.life.ending()))
     }

@@ -69,6 +69,11 @@ impl Budget {
         }
     }
 
+    /// Wakes whoever waits for room: something became evictable.
+    pub fn stir(&self) {
+        self.freed.notify_waiters();
+    }
+
     /// Waits for the next permit to drop; create it before the try that may fail.
     pub fn freed(&self) -> Notified<'_> {
         self.freed.notified()
@@ -83,6 +88,12 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// Bytes that the permit stands for.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Cuts `bytes` off (at most what is left) as a permit of its own.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Self {

@@ -17,10 +17,13 @@ use http::{HeaderMap, StatusCode};
 
 use crate::asset;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
+use crate::cache::head::Head;
 use crate::cache::marks::Marks;
 use crate::cache::memory::Memory;
-use crate::cache::object::{Object, Target};
-use crate::cache::redis::Redis;
+use crate::cache::object::{Object, RunError, Target};
+use crate::cache::reader::Reader;
+use crate::cache::shared::Shared;
+use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
 use crate::config;
 use crate::http::range::Wanted;
@@ -132,31 +135,15 @@ pub enum Failure {
     NoRoom,
 }
 
-/// How a stored object stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It may be served.
-    Fresh,
-    /// It may be served while it is refreshed.
-    Refresh,
-    /// It must be confirmed first, and may be served when the origin fails.
-    Expired,
-    /// It may be served, since the origin failed to confirm it a moment ago.
-    Outage,
-    /// It must be confirmed first; a purge may have named it.
-    Suspect,
-}
-
-impl Standing {
-    /// The standing as explanations spell it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fresh => "fresh",
-            Self::Refresh => "refresh",
-            Self::Expired => "expired",
-            Self::Outage => "outage",
-            Self::Suspect => "suspect",
+impl Failure {
+    /// What the failure of a run means to a request to which nothing was answered yet; `None` when
+    /// the object is as good as absent and may be asked for anew.
+    fn of(error: RunError) -> Option<Self> {
+        match error {
+            RunError::Origin(origin::Error::Changed) => None,
+            RunError::Origin(error) => Some(Self::Origin(error)),
+            RunError::NoRoom => Some(Self::NoRoom),
+            RunError::Length { .. } | RunError::TooLarge | RunError::Abandoned => None,
         }
     }
 }
@@ -164,7 +151,7 @@ impl Standing {
 /// The engine.
 pub struct Engine {
     memory: Arc<Memory>,
-    redis: Option<Arc<Redis>>,
+    shared: Option<Arc<Shared>>,
     purges: Arc<Purges>,
     flights: Flights,
     marks: Mutex<Marks>,
@@ -173,10 +160,10 @@ pub struct Engine {
 impl Engine {
     /// Makes an engine with `memory_bytes` for everything in memory.
     #[must_use]
-    pub fn new(memory_bytes: usize, redis: Option<Arc<Redis>>, purges: Arc<Purges>) -> Arc<Self> {
+    pub fn new(memory_bytes: usize, shared: Option<Arc<Shared>>, purges: Arc<Purges>) -> Arc<Self> {
         Arc::new(Self {
             memory: Memory::new(memory_bytes),
-            redis,
+            shared,
             purges,
             flights: Flights::default(),
             marks: Mutex::default(),
@@ -186,36 +173,36 @@ impl Engine {
     /// Opens an object for a request.
     pub async fn open(self: &Arc<Self>, ask: Ask) -> Opened {
         let now = clock::now();
-        let stored = self.find(&ask.key, now);
-        match &stored {
-            Some((object, Standing::Fresh)) => {
-                let how = How::held(Outcome::Hit, Tier::Memory);
-                return Opened::Object(Arc::clone(object), how);
+        // Before anything is looked up: what is found now must not pass for found after a purge.
+        let stamp = self.purges.stamp();
+        let mut stored = self.find(&ask.key, now);
+        if let Some(it) = stored.as_ref().filter(|it| it.may_be_served()) {
+            match self.ready(&ask, &it.object).await {
+                Ok(tier) => return self.serve(&ask, it, (stamp, tier)),
+                Err(error) => match Failure::of(error) {
+                    Some(failure) => return Opened::Failed(failure),
+                    None => {
+                        self.memory.remove_object(&it.object);
+                        stored = None;
+                    }
+                },
             }
-            Some((object, Standing::Refresh)) => {
-                let how = How::held(Outcome::Stale, Tier::Memory);
-                let opened = Opened::Object(Arc::clone(object), how);
-                self.board(&ask, stored);
-                return opened;
-            }
-            Some((object, Standing::Outage)) => {
-                let how = How::held(Outcome::Stale, Tier::Memory);
-                return Opened::Object(Arc::clone(object), how);
-            }
-            Some((_, Standing::Expired | Standing::Suspect)) | None => {}
         }
         if stored.is_none() && self.is_marked(&ask.key, now) {
             return self.pass(&ask).await;
         }
-        match self.board(&ask, stored) {
+        match self.board(&ask, stored.clone(), stamp) {
             Boarding::Full => {
                 METRICS.flights_refused.inc();
-                Opened::Failed(Failure::Overloaded)
+                match stored.filter(|stored| stored.may_stand_in(now)) {
+                    Some(it) => Opened::Object(it.object, How::held(Outcome::Stale, Tier::Memory)),
+                    None => Opened::Failed(Failure::Overloaded),
+                }
             }
-            Boarding::Lead(flight) => self.disembark(&flight, &ask, false).await,
+            Boarding::Lead(flight) => self.lead(&flight, &ask).await,
             Boarding::Join(flight) => {
                 METRICS.collapsed.inc();
-                self.disembark(&flight, &ask, true).await
+                self.join(&flight, &ask).await
             }
         }
     }
@@ -233,8 +220,8 @@ impl Engine {
 
     /// The shared tier, where there is one.
     #[must_use]
-    pub fn redis(&self) -> Option<&Arc<Redis>> {
-        self.redis.as_ref()
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.as_ref()
     }
 
     /// The purge log.
@@ -249,40 +236,96 @@ impl Engine {
         &self.flights
     }
 
-    /// Finds what memory holds of `key`, and how it stands.
-    fn find(&self, key: &Key, now: UnixMillis) -> Option<(Arc<Object>, Standing)> {
-        let object = self.memory.get(key)?;
-        let Some(standing) = self.standing(&object, now) else {
-            self.memory.remove_object(&object);
-            return None;
+    /// Serves what memory has, and has it refreshed where that is due.
+    fn serve(self: &Arc<Self>, ask: &Ask, stored: &Stored, (stamp, tier): (Stamp, Tier)) -> Opened {
+        if stored.standing == Standing::Refresh {
+            self.board(ask, Some(stored.clone()), stamp);
+        }
+        let how = match (stored.standing, tier) {
+            (Standing::Fresh, Tier::Origin) => {
+                How::fetched(Outcome::Miss, StatusCode::PARTIAL_CONTENT)
+            }
+            (Standing::Fresh, tier) => How::held(Outcome::Hit, tier),
+            (_, tier) => How::held(Outcome::Stale, tier),
         };
-        Some((object, standing))
+        Opened::Object(Arc::clone(&stored.object), how)
+    }
+
+    /// Has the first bytes that a request wants at hand before its head goes out, and says which
+    /// tier they came from.
+    async fn ready(self: &Arc<Self>, ask: &Ask, object: &Arc<Object>) -> Result<Tier, RunError> {
+        let length = object.length().unwrap_or(0);
+        let first = match ask.want {
+            Some(Wanted::Span(first, _)) => first,
+            Some(Wanted::Suffix(count)) => length.saturating_sub(count),
+            None => 0,
+        };
+        if ask.head_only || first >= length {
+            return Ok(Tier::Memory);
+        }
+        let reader = Reader::new(
+            Arc::clone(self),
+            Arc::clone(&ask.source),
+            Arc::clone(object),
+        );
+        reader.arrive(first).await
+    }
+
+    /// Finds what memory holds of `key`, and how it stands.
+    fn find(&self, key: &Key, now: UnixMillis) -> Option<Stored> {
+        let object = self.memory.get(key)?;
+        let stored = self.stand(Arc::clone(&object), now);
+        if stored.is_none() {
+            self.memory.remove_object(&object);
+        }
+        stored
     }
 
     /// Says how an object stands; `None` when a purge named it.
-    #[must_use]
-    pub fn standing(&self, object: &Object, now: UnixMillis) -> Option<Standing> {
+    pub(crate) fn stand(&self, object: Arc<Object>, now: UnixMillis) -> Option<Stored> {
         let version = self.purges.version();
         let head = object.head();
-        if !object.is_checked(version) {
-            match self.purges.verdict(&head.key, &head.stamp) {
-                Verdict::Purged => return None,
-                Verdict::Suspect => return Some(Standing::Suspect),
-                Verdict::Valid => object.set_checked(version),
+        let standing = if object.is_checked(version) {
+            self.age_standing(&head, now)
+        } else {
+            let standing = self.standing(&head, now)?;
+            if standing != Standing::Suspect {
+                object.set_checked(version);
             }
-        }
-        if self.purges.must_revalidate() {
-            return Some(Standing::Suspect);
-        }
-        Some(if head.is_fresh(now) {
-            Standing::Fresh
-        } else if object.is_held_off(now) && head.may_stand_in(now) {
+            standing
+        };
+        let is_outage = standing != Standing::Fresh
+            && standing != Standing::Suspect
+            && object.is_held_off(now)
+            && head.may_stand_in(now);
+        let standing = if is_outage {
             Standing::Outage
+        } else {
+            standing
+        };
+        Some(Stored { object, standing })
+    }
+
+    /// Says how a response with this head stands; `None` when a purge named it.
+    #[must_use]
+    pub fn standing(&self, head: &Head, now: UnixMillis) -> Option<Standing> {
+        match self.purges.verdict(&head.key, &head.stamp) {
+            Verdict::Purged => None,
+            Verdict::Suspect => Some(Standing::Suspect),
+            Verdict::Valid => Some(self.age_standing(head, now)),
+        }
+    }
+
+    fn age_standing(&self, head: &Head, now: UnixMillis) -> Standing {
+        if self.purges.must_revalidate() {
+            Standing::Suspect
+        } else if head.is_fresh(now) {
+            Standing::Fresh
         } else if head.may_refresh(now) {
             Standing::Refresh
         } else {
             Standing::Expired
-        })
+        }
     }
 
     /// Whether a stamp still holds.
@@ -291,12 +334,10 @@ impl Engine {
         self.purges.verdict(key, stamp) != Verdict::Purged
     }
 
-    /// Remembers that answers for `key` may not be shared.
-    pub(crate) fn mark(&self, key: &Key, now: UnixMillis) {
-        self.marks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .set(key, now);
+    /// Remembers until a moment that answers for `key` may not be shared.
+    pub(crate) fn mark(&self, key: &Key, until: UnixMillis) {
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.set(key, until, clock::now());
     }
 
     /// Whether answers for `key` were found not to be shareable a moment ago.
@@ -309,11 +350,10 @@ impl Engine {
     }
 
     /// Joins the flight of a key or takes off with one.
-    fn board(self: &Arc<Self>, ask: &Ask, stored: Option<(Arc<Object>, Standing)>) -> Boarding {
-        let stamp = self.purges.stamp();
-        let boarding = self
-            .flights
-            .board(&ask.key, stamp, |stamp| self.holds(&ask.key, stamp));
+    fn board(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, stamp: Stamp) -> Boarding {
+        let version = self.purges.version();
+        let holds = |stamp: &Stamp| self.holds(&ask.key, stamp);
+        let boarding = self.flights.board(&ask.key, (stamp, version), holds);
         if let Boarding::Lead(flight) = &boarding {
             let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
             tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });
@@ -321,21 +361,31 @@ impl Engine {
         boarding
     }
 
-    /// Waits for a flight and takes what it brought.
-    async fn disembark(self: &Arc<Self>, flight: &Flight, ask: &Ask, joined: bool) -> Opened {
+    /// Waits for a flight that this request began, and takes what it brought.
+    async fn lead(self: &Arc<Self>, flight: &Flight, ask: &Ask) -> Opened {
         match flight.landing().await {
-            Landing::Object(object, how) => Opened::Object(
-                object,
-                How {
-                    collapsed: joined,
-                    ..how
-                },
-            ),
+            Landing::Object(object, how) => Opened::Object(object, how),
             Landing::Failed(failure) => Opened::Failed(failure),
             Landing::Pass => match flight.take_stream() {
                 Some(stream) => stream.into(),
                 None => self.pass(ask).await,
             },
+        }
+    }
+
+    /// Waits for a flight that another request began. Its stream answers that one's question,
+    /// which may have been HEAD: whoever joined asks for itself.
+    async fn join(self: &Arc<Self>, flight: &Flight, ask: &Ask) -> Opened {
+        match flight.landing().await {
+            Landing::Object(object, how) => Opened::Object(
+                object,
+                How {
+                    collapsed: true,
+                    ..how
+                },
+            ),
+            Landing::Failed(failure) => Opened::Failed(failure),
+            Landing::Pass => self.pass(ask).await,
         }
     }
 
@@ -384,5 +434,7 @@ impl From<Stream> for Opened {
     }
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! What the cache knows of a URL, and what would happen to a request for it now.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use crate::cache::engine::{Ask, Engine, Standing};
+use crate::cache::engine::{Ask, Engine};
 use crate::cache::head::Head;
+use crate::cache::stored::Standing;
 use crate::clock::{self, UnixMillis};
 
 /// The answer of `/v1/explain`.
@@ -48,22 +51,17 @@ impl Engine {
     /// Explains what the cache knows of a key. Asks Redis when memory has no copy.
     pub async fn explain(&self, ask: &Ask) -> Explanation {
         let now = clock::now();
-        let in_memory = self.memory().look(&ask.key);
-        let tier = in_memory.as_ref().map(|_| "memory");
-        let (copy, standing, tier) = match in_memory {
-            Some(object) => {
-                let standing = self.standing(&object, now);
-                let copy = describe(&object.head(), standing, now, object.is_complete());
-                (Some(copy), standing, tier)
-            }
-            None => match self.recall(ask).await {
-                Some((object, standing)) => {
-                    let copy = describe(&object.head(), Some(standing), now, false);
-                    (Some(copy), Some(standing), Some("redis"))
-                }
-                None => (None, None, None),
+        let (found, tier) = match self.memory().look(&ask.key) {
+            Some(object) => (Some((object.head(), object.is_complete())), Some("memory")),
+            None => match self.recorded(&ask.key).await {
+                Some(head) => (Some((Arc::new(head), false)), Some("redis")),
+                None => (None, None),
             },
         };
+        let standing = found
+            .as_ref()
+            .and_then(|(head, _)| self.standing(head, now));
+        let copy = found.map(|(head, complete)| describe(&head, standing, now, complete));
         let would = match standing {
             Some(Standing::Fresh) => "hit",
             Some(Standing::Refresh | Standing::Outage) => "stale",

@@ -1,49 +1,31 @@
 //! Opening an object that memory does not have: Redis first, then the origin.
 //!
 //! One task per flight. It lands the flight as soon as the head is known and then goes on until
-//! every byte is there, whether or not anyone still reads.
+//! every byte is there, whether or not anyone still reads. What becomes of the origin's answer is
+//! decided in `intake`.
 
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+use tokio::time::Instant;
 
-use crate::asset::{Maturity, manifest_is_finished};
-use crate::cache::engine::{Ask, Engine, Failure, How, Standing};
-use crate::cache::filler::Filler;
+use crate::cache::engine::{Ask, Engine, Failure, How};
 use crate::cache::flight::{Flight, Landing};
-use crate::cache::head::{Generation, Head};
-use crate::cache::object::{Object, RunError, Stretch};
-use crate::cache::plan::{Plan, Shape, content_length, pins};
-use crate::cache::spill::Spill;
+use crate::cache::object::RunError;
+use crate::cache::plan::{Plan, pins};
+use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
-use crate::http::freshness::{self, Answer, Judgement};
-use crate::limits::{OBJECT_OVERHEAD_BYTES, ORIGIN_HOLD_OFF};
-use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Error, Fetch, Reply};
-
-/// Counts a fill while it runs.
-struct InFlight;
-
-impl InFlight {
-    fn new() -> Self {
-        METRICS.fills_in_flight.inc();
-        Self
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        METRICS.fills_in_flight.dec();
-    }
-}
+use crate::http::freshness;
+use crate::limits::ORIGIN_HOLD_OFF;
+use crate::metrics::{FillResult, METRICS, Outcome};
+use crate::origin::{Error, Fetch, Reply, Validators};
 
 /// An origin's answer with the moments around it.
-struct Arrival {
-    reply: Reply,
-    plan: Plan,
-    asked: UnixMillis,
-    arrived: UnixMillis,
+pub(crate) struct Arrival {
+    pub(crate) reply: Reply,
+    pub(crate) plan: Plan,
+    pub(crate) asked: UnixMillis,
+    pub(crate) arrived: UnixMillis,
 }
 
 impl Engine {
@@ -51,11 +33,11 @@ impl Engine {
     pub(crate) async fn fly(
         self: &Arc<Self>,
         ask: &Ask,
-        stored: Option<(Arc<Object>, Standing)>,
+        stored: Option<Stored>,
         flight: &Arc<Flight>,
     ) {
         let _counted = InFlight::new();
-        let guard = EndFlight {
+        let _ended = EndFlight {
             engine: self,
             ask,
             flight,
@@ -70,64 +52,76 @@ impl Engine {
             }
         };
         METRICS.fills.of(result).inc();
-        drop(guard);
     }
 
     async fn refill(
         self: &Arc<Self>,
         ask: &Ask,
-        mut stored: Option<(Arc<Object>, Standing)>,
+        mut stored: Option<Stored>,
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
+        let asked = Instant::now();
         if stored.is_none()
-            && let Some((object, standing)) = self.recall(ask).await
+            && let Some(recalled) = self.recall(ask).await
         {
-            if standing == Standing::Fresh && self.promote(ask, &object, flight).await {
-                return Ok(FillResult::Complete);
+            let is_fresh = recalled.standing == Standing::Fresh;
+            if is_fresh
+                && let Some(result) = self.promote(ask, &recalled.object, flight, asked).await
+            {
+                return Ok(result);
             }
-            stored = (standing != Standing::Fresh).then_some((object, standing));
+            stored = Some(recalled).filter(|it| !is_fresh && it.can_be_confirmed());
         }
-        let answered = self
-            .ask_origin(ask, stored.as_ref().map(|(object, _)| object))
-            .await;
-        let is_failure = answered
+        let answered = self.ask_origin(ask, stored.as_ref()).await;
+        let has_failed = answered
             .as_ref()
             .map_or(true, |a| a.reply.status.is_server_error());
-        if is_failure && let Some(object) = stored.as_ref().and_then(usable_on_error) {
-            object.hold_off(clock::now().after(ORIGIN_HOLD_OFF));
-            self.keep(&object, flight);
-            let how = How::held(Outcome::Stale, object.tier());
-            flight.land(Landing::Object(object, how));
+        if has_failed && let Some(it) = stored.as_ref().and_then(|it| self.stand_in(it)) {
+            it.object.hold_off(clock::now().after(ORIGIN_HOLD_OFF));
+            self.keep(&it.object, flight);
+            let how = How::held(Outcome::Stale, it.object.tier());
+            flight.land(Landing::Object(it.object, how));
             return Ok(FillResult::Failed);
         }
         let mut arrival = answered?;
-        let is_foreign = |(object, _): &(Arc<Object>, Standing)| !confirms(object, &arrival);
-        if stored.as_ref().is_some_and(is_foreign) {
+        if stored.as_ref().is_some_and(|it| !confirms(it, &arrival)) {
             stored = None;
             arrival = self.ask_origin(ask, None).await?;
         }
         match (arrival.reply.status, stored) {
-            (StatusCode::NOT_MODIFIED, Some((object, _))) => {
-                self.confirm(ask, &object, &arrival, flight);
-                Ok(FillResult::Confirmed)
+            (StatusCode::NOT_MODIFIED, Some(stored)) => {
+                Ok(self.confirm(ask, &stored.object, &arrival, flight).await)
             }
             (status, _) if status.is_server_error() => Err(Failure::Status(status.as_u16())),
-            _ => self.take_in(ask, arrival, flight).await,
+            (_, stored) => {
+                // The origin has spoken: what it no longer confirms must not be served stale.
+                if let Some(stored) = stored {
+                    self.memory().remove_object(&stored.object);
+                }
+                self.take_in(ask, arrival, flight).await
+            }
         }
     }
 
+    /// A stored object that may be served since the origin failed; asked again, as a purge may
+    /// have come while the origin was.
+    fn stand_in(&self, stored: &Stored) -> Option<Stored> {
+        let now = clock::now();
+        let again = self.stand(Arc::clone(&stored.object), now)?;
+        again.may_stand_in(now).then_some(again)
+    }
+
     /// Asks the origin for what the request needs first.
-    async fn ask_origin(&self, ask: &Ask, stored: Option<&Arc<Object>>) -> Result<Arrival, Error> {
-        let validators = stored.map(|object| object.head().validators());
-        let plan = Plan::of(ask, stored.and_then(|object| object.length()));
-        let mut arrival = self.send(ask, plan, validators.clone()).await?;
+    async fn ask_origin(&self, ask: &Ask, stored: Option<&Stored>) -> Result<Arrival, Error> {
+        let validators = stored.map(Stored::validators);
+        let plan = Plan::of(ask, stored.and_then(|it| it.object.length()));
+        let arrival = self.send(ask, plan, validators.clone()).await?;
         let status = arrival.reply.status;
-        let is_part = arrival.reply.span.is_some_and(|span| !span.is_all());
-        let is_unpinned = is_part && !pins(&arrival.reply.headers);
         if status == StatusCode::RANGE_NOT_SATISFIABLE && matches!(plan, Plan::Block(_)) {
-            arrival = self.send(ask, Plan::HeadOnly, validators).await?;
-        } else if is_unpinned {
-            arrival = self.send(ask, Plan::Whole, validators).await?;
+            return self.send(ask, Plan::HeadOnly, validators).await;
+        }
+        if status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers) {
+            return self.send(ask, Plan::Whole, validators).await;
         }
         Ok(arrival)
     }
@@ -136,7 +130,7 @@ impl Engine {
         &self,
         ask: &Ask,
         plan: Plan,
-        validators: Option<crate::origin::Validators>,
+        validators: Option<Validators>,
     ) -> Result<Arrival, Error> {
         let fetch = Fetch {
             head_only: plan == Plan::HeadOnly,
@@ -147,7 +141,7 @@ impl Engine {
             validators,
         };
         let asked = clock::now();
-        let reply = ask.source.origin.fetch(&fetch).await?;
+        let reply = ask.source.origin.fetch(&fetch).await?.into_whole();
         Ok(Arrival {
             reply,
             plan,
@@ -155,267 +149,12 @@ impl Engine {
             arrived: clock::now(),
         })
     }
-
-    /// Confirms a stored object by a 304 (RFC 9111 section 4.3.4).
-    fn confirm(&self, ask: &Ask, object: &Arc<Object>, arrival: &Arrival, flight: &Flight) {
-        let mut head = (*object.head()).clone();
-        freshness::merge_not_modified(&mut head.headers, &arrival.reply.headers);
-        let answer = Answer {
-            status: head.status,
-            headers: &head.headers,
-            asked: arrival.asked,
-            arrived: arrival.arrived,
-        };
-        let fallback = ask
-            .kind
-            .fallback(&ask.source.site.lifetimes, maturity(ask, object));
-        if let Judgement::Store {
-            freshness,
-            initial_age,
-        } = freshness::judge(&answer, fallback)
-        {
-            head.freshness = freshness;
-            head.initial_age = initial_age;
-        }
-        head.fetched = arrival.arrived;
-        head.stamp = flight.stamp();
-        object.set_head(head);
-        self.keep(object, flight);
-        if let Some(redis) = self.redis() {
-            redis.spill(Spill {
-                head: object.head(),
-                chunks: Vec::new(),
-                whole: false,
-            });
-        }
-        let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
-        flight.land(Landing::Object(Arc::clone(object), how));
-    }
-
-    /// Stores an answer while it is read, or hands it to the one who asked.
-    async fn take_in(
-        self: &Arc<Self>,
-        ask: &Ask,
-        arrival: Arrival,
-        flight: &Arc<Flight>,
-    ) -> Result<FillResult, Failure> {
-        let Arrival {
-            reply,
-            plan,
-            asked,
-            arrived,
-        } = arrival;
-        let status = if reply.span.is_some() {
-            StatusCode::OK
-        } else {
-            reply.status
-        };
-        let length = reply
-            .span
-            .map(|span| span.total)
-            .or_else(|| content_length(&reply.headers));
-        let mut headers = reply.headers.clone();
-        headers.remove(CONTENT_LENGTH);
-        headers.remove(CONTENT_RANGE);
-        let fallback = ask
-            .kind
-            .fallback(&ask.source.site.lifetimes, Maturity::Growing);
-        let answer = Answer {
-            status,
-            headers: &headers,
-            asked,
-            arrived,
-        };
-        let Judgement::Store {
-            freshness,
-            initial_age,
-        } = freshness::judge(&answer, fallback)
-        else {
-            self.mark(&ask.key, clock::now());
-            return Ok(hand_over(ask, reply, plan, flight));
-        };
-        headers.remove(AGE);
-        let head = Head {
-            key: ask.key.clone(),
-            status,
-            headers,
-            length,
-            generation: Generation::random(),
-            fetched: arrived,
-            initial_age,
-            freshness,
-            stamp: flight.stamp(),
-        };
-        match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
-            Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
-            Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
-            Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
-        }
-    }
-
-    /// Takes in an object whose blocks are fetched when they are read.
-    async fn take_head(
-        &self,
-        ask: &Ask,
-        head: Head,
-        status: StatusCode,
-        flight: &Flight,
-    ) -> Result<FillResult, Failure> {
-        let object = self.object(ask, head, Tier::Origin).await?;
-        self.keep(&object, flight);
-        flight.land(Landing::Object(object, How::fetched(Outcome::Miss, status)));
-        Ok(FillResult::Complete)
-    }
-
-    async fn take_body(
-        self: &Arc<Self>,
-        ask: &Ask,
-        head: Head,
-        span: Stretch,
-        reply: Reply,
-        flight: &Arc<Flight>,
-    ) -> Result<FillResult, Failure> {
-        let how = How::fetched(Outcome::Miss, reply.status);
-        let object = self.object(ask, head, Tier::Origin).await?;
-        let is_whole = span
-            == Stretch {
-                first: 0,
-                end: object.length(),
-            };
-        let Some(mut filler) = Filler::claim(self.memory(), &object, span) else {
-            return Err(Failure::NoRoom);
-        };
-        filler.reserve().await.map_err(|_| Failure::NoRoom)?;
-        if !is_whole {
-            self.keep(&object, flight);
-        }
-        flight.land(Landing::Object(Arc::clone(&object), how));
-        let result = pump(reply.body, &mut filler).await;
-        if let Err(error) = result.and_then(|()| filler.finish()) {
-            tracing::warn!(key = %ask.key, error = %error, "body of a fill broke");
-            self.memory().remove_object(&object);
-            if error == RunError::TooLarge {
-                self.mark(&ask.key, clock::now());
-            }
-            return Ok(run_result(&error));
-        }
-        Ok(self.settle(ask, &object, span, is_whole, flight))
-    }
-
-    /// Puts what was filled where others find it: memory and, behind that, Redis.
-    fn settle(
-        &self,
-        ask: &Ask,
-        object: &Arc<Object>,
-        span: Stretch,
-        is_whole: bool,
-        flight: &Flight,
-    ) -> FillResult {
-        if !self.holds(&ask.key, &flight.stamp()) {
-            self.memory().remove_object(object);
-            return FillResult::Purged;
-        }
-        if is_whole {
-            ripen(ask, object);
-            self.keep(object, flight);
-        } else {
-            self.memory().insert_block(object, span);
-        }
-        self.spill(object, span, is_whole);
-        FillResult::Complete
-    }
-
-    /// Puts an object into the index, unless it is there or was purged meanwhile.
-    pub(crate) fn keep(&self, object: &Arc<Object>, flight: &Flight) {
-        let head = object.head();
-        let is_there = self
-            .memory()
-            .look(&head.key)
-            .is_some_and(|it| Arc::ptr_eq(&it, object));
-        if !is_there && self.holds(&head.key, &head.stamp) {
-            self.memory().insert(object, flight.joined());
-        }
-    }
-
-    /// Makes an object without bytes, charged with what it costs beside them.
-    ///
-    /// # Errors
-    /// [`Failure::NoRoom`] when the budget has no room in time.
-    pub(crate) async fn object(
-        &self,
-        ask: &Ask,
-        head: Head,
-        tier: Tier,
-    ) -> Result<Arc<Object>, Failure> {
-        let headers: usize = head
-            .headers
-            .iter()
-            .map(|(n, v)| n.as_str().len() + v.len())
-            .sum();
-        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len();
-        let permit = self
-            .memory()
-            .reserve(cost)
-            .await
-            .map_err(|_| Failure::NoRoom)?;
-        Ok(Object::new(head, ask.target.clone(), tier, permit))
-    }
-
-    /// Has a verified stretch written to Redis.
-    pub(crate) fn spill(&self, object: &Arc<Object>, span: Stretch, is_whole: bool) {
-        let Some(redis) = self.redis() else { return };
-        let chunks = object.chunks_in(span);
-        object.set_in_redis(true);
-        redis.spill(Spill {
-            head: object.head(),
-            chunks,
-            whole: is_whole,
-        });
-    }
 }
 
-/// Ends a flight however its task ends; whoever still waits then fails.
-struct EndFlight<'a> {
-    engine: &'a Engine,
-    ask: &'a Ask,
-    flight: &'a Arc<Flight>,
-}
-
-impl Drop for EndFlight<'_> {
-    fn drop(&mut self) {
-        self.flight
-            .land(Landing::Failed(Failure::Origin(Error::Down)));
-        self.engine.flights().end(&self.ask.key, self.flight);
-    }
-}
-
-/// Gives an answer that may not be stored to the one who asked for it.
-///
-/// An answer to a part that only this cache asked for is of no use to the client, who asks again,
-/// unless the part is all there is.
-fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
-    let reply = reply.into_whole();
-    if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
-        flight.land(Landing::Pass);
-    } else {
-        flight.land_stream(reply.into());
-    }
-    FillResult::Uncacheable
-}
-
-/// Moves a body into a run.
-pub(crate) async fn pump(mut body: Box<dyn Body>, filler: &mut Filler) -> Result<(), RunError> {
-    loop {
-        match body.piece().await {
-            Ok(Some(piece)) => filler.push(piece).await?,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                let error = RunError::Origin(error);
-                filler.fail(&error);
-                return Err(error);
-            }
-        }
-    }
+/// Whether an answer is no 304, or one that speaks of this object.
+fn confirms(stored: &Stored, arrival: &Arrival) -> bool {
+    arrival.reply.status != StatusCode::NOT_MODIFIED
+        || freshness::confirms(&stored.object.head().headers, &arrival.reply.headers)
 }
 
 /// How a run's error is counted.
@@ -437,53 +176,33 @@ fn result_of(failure: &Failure) -> FillResult {
     }
 }
 
-/// Whether an answer is no 304, or one that speaks of this object.
-fn confirms(object: &Object, arrival: &Arrival) -> bool {
-    arrival.reply.status != StatusCode::NOT_MODIFIED
-        || freshness::confirms(&object.head().headers, &arrival.reply.headers)
-}
+/// Counts a fill while it runs.
+struct InFlight;
 
-/// A stored object that may be served since the origin failed.
-fn usable_on_error((object, standing): &(Arc<Object>, Standing)) -> Option<Arc<Object>> {
-    let is_known = *standing != Standing::Suspect;
-    (is_known && object.head().may_stand_in(clock::now())).then(|| Arc::clone(object))
-}
-
-/// Whether an object still grows; a manifest says so in its body.
-fn maturity(ask: &Ask, object: &Object) -> Maturity {
-    if !ask.kind.is_manifest() {
-        return Maturity::Growing;
-    }
-    let chunks = object.chunks_in(Stretch {
-        first: 0,
-        end: object.length(),
-    });
-    let body = chunks
-        .iter()
-        .map(|(_, chunk)| chunk.as_ref())
-        .collect::<Vec<_>>()
-        .concat();
-    match manifest_is_finished(ask.kind, &body) {
-        true => Maturity::Finished,
-        false => Maturity::Growing,
+impl InFlight {
+    fn new() -> Self {
+        METRICS.fills_in_flight.inc();
+        Self
     }
 }
 
-/// Gives a manifest that turned out to be finished the longer life that such ones have.
-fn ripen(ask: &Ask, object: &Object) {
-    let maturity = maturity(ask, object);
-    let mut head = (*object.head()).clone();
-    let answer = Answer {
-        status: head.status,
-        headers: &head.headers,
-        asked: head.fetched,
-        arrived: head.fetched,
-    };
-    let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
-    if maturity == Maturity::Finished
-        && let Judgement::Store { freshness, .. } = freshness::judge(&answer, fallback)
-    {
-        head.freshness = freshness;
-        object.set_head(head);
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        METRICS.fills_in_flight.dec();
+    }
+}
+
+/// Ends a flight however its task ends; whoever still waits then fails.
+struct EndFlight<'a> {
+    engine: &'a Engine,
+    ask: &'a Ask,
+    flight: &'a Arc<Flight>,
+}
+
+impl Drop for EndFlight<'_> {
+    fn drop(&mut self) {
+        self.flight
+            .land(Landing::Failed(Failure::Origin(Error::Down)));
+        self.engine.flights().end(&self.ask.key, self.flight);
     }
 }

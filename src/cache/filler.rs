@@ -8,6 +8,7 @@ use crate::cache::budget::{Permit, hold};
 use crate::cache::memory::Memory;
 use crate::cache::object::{Object, RunError, RunId, Stretch, chunk_of};
 use crate::limits::CHUNK_BYTES;
+use crate::metrics::Tier;
 
 /// Brings the bytes of one run. Dropped without [`Filler::finish`] it fails the run.
 pub struct Filler {
@@ -17,6 +18,8 @@ pub struct Filler {
     span: Stretch,
     reached: u64,
     chunk: Vec<u8>,
+    /// Stands for the pieces that readers see until their chunk is sealed.
+    tail: Option<Permit>,
     room: Room,
 }
 
@@ -33,16 +36,30 @@ impl Filler {
     /// Claims a run over `span` of `object`; `None` when its bytes are here or on their way.
     #[must_use]
     pub fn claim(memory: &Arc<Memory>, object: &Arc<Object>, span: Stretch) -> Option<Self> {
-        let run = object.begin(span)?;
-        Some(Self {
+        let filler = Self::first(memory, object, span);
+        filler.run.is_some().then_some(filler)
+    }
+
+    /// Begins the first run of a new object.
+    #[must_use]
+    pub fn first(memory: &Arc<Memory>, object: &Arc<Object>, span: Stretch) -> Self {
+        Self {
             object: Arc::clone(object),
             memory: Arc::clone(memory),
-            run: Some(run),
+            run: object.begin(span),
             span,
             reached: span.first,
             chunk: Vec::new(),
+            tail: None,
             room: Room::AsItComes(None),
-        })
+        }
+    }
+
+    /// Notes that the bytes come from another tier now.
+    pub fn turn_to(&self, tier: Tier) {
+        if let Some(run) = self.run {
+            self.object.turn_to(run, tier);
+        }
     }
 
     /// Reserves room for the whole span, when its length is known; else room is reserved chunk by
@@ -148,9 +165,7 @@ impl Filler {
             self.seal_chunk();
         }
         if self.span.end.is_none() {
-            let mut head = (*self.object.head()).clone();
-            head.length = Some(self.reached);
-            self.object.set_head(head);
+            self.object.amend(|head| head.length = Some(self.reached));
         }
         if let Some(run) = self.run.take() {
             self.object.complete(run);
@@ -170,9 +185,14 @@ impl Filler {
         let bytes = usize::try_from(left)
             .unwrap_or(CHUNK_BYTES)
             .min(CHUNK_BYTES);
+        let holds_nothing = self.reached == self.span.first;
         if let Room::AsItComes(permit) = &mut self.room {
-            *permit = Some(self.memory.reserve(bytes).await?);
+            *permit = Some(match holds_nothing {
+                true => self.memory.reserve(bytes).await?,
+                false => self.memory.reserve_now(bytes)?,
+            });
         }
+        self.tail = Some(self.memory.budget().charge(bytes));
         self.chunk = Vec::with_capacity(bytes);
         Ok(())
     }
@@ -184,15 +204,24 @@ impl Filler {
     }
 
     fn seal_chunk(&mut self) {
-        let data = std::mem::take(&mut self.chunk);
-        let permit = match &mut self.room {
-            Room::Reserved(room) => Some(room.split(data.len())),
-            Room::AsItComes(permit) => permit.take(),
+        let mut data = std::mem::take(&mut self.chunk);
+        let room = match &mut self.room {
+            Room::Reserved(room) => Some(room),
+            Room::AsItComes(permit) => {
+                // The answer ended before its chunk was full.
+                data.shrink_to_fit();
+                permit.as_mut()
+            }
         };
         let index = chunk_of(self.reached - 1);
-        if let (Some(run), Some(permit)) = (self.run, permit) {
+        if let (Some(run), Some(room)) = (self.run, room) {
+            let permit = room.split(data.len());
             self.object.seal(run, index, hold(data, permit));
         }
+        if let Room::AsItComes(rest) = &mut self.room {
+            *rest = None;
+        }
+        self.tail = None;
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, StatusCode};
@@ -23,6 +23,8 @@ use crate::purge::Stamp;
 /// An opening under way.
 pub struct Flight {
     stamp: Stamp,
+    /// Version of the purge table that the stamp was last checked against.
+    checked: AtomicU64,
     joined: AtomicUsize,
     landed: watch::Sender<Option<Landing>>,
     stream: Mutex<Option<Stream>>,
@@ -50,13 +52,23 @@ pub struct Stream {
 }
 
 impl Flight {
-    fn new(stamp: Stamp) -> Arc<Self> {
+    fn new(stamp: Stamp, version: u64) -> Arc<Self> {
         Arc::new(Self {
             stamp,
+            checked: AtomicU64::new(version),
             joined: AtomicUsize::new(0),
             landed: watch::Sender::new(None),
             stream: Mutex::default(),
         })
+    }
+
+    fn holds(&self, version: u64, holds: impl Fn(&Stamp) -> bool) -> bool {
+        let is_known = self.checked.load(Ordering::Relaxed) == version;
+        if !is_known && holds(&self.stamp) {
+            self.checked.store(version, Ordering::Relaxed);
+            return true;
+        }
+        is_known
     }
 
     /// Where the purge log stood before anyone was asked.
@@ -126,18 +138,28 @@ pub enum Boarding {
 }
 
 impl Flights {
-    /// Boards the flight of `key`. One whose stamp `is_valid` refuses, since a purge came, is
+    /// Boards the flight of `key`. One whose stamp no longer `holds`, since a purge came, is
     /// replaced: who asks after a purge must not be given what was asked for before it.
-    pub fn board(&self, key: &Key, stamp: Stamp, is_valid: impl Fn(&Stamp) -> bool) -> Boarding {
+    ///
+    /// A stamp is looked at once for each `version` of the purge table.
+    pub fn board(
+        &self,
+        key: &Key,
+        (stamp, version): (Stamp, u64),
+        holds: impl Fn(&Stamp) -> bool,
+    ) -> Boarding {
         let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(key).filter(|flight| is_valid(&flight.stamp)) {
+        if let Some(flight) = flights
+            .get(key)
+            .filter(|flight| flight.holds(version, holds))
+        {
             flight.joined.fetch_add(1, Ordering::Relaxed);
             return Boarding::Join(Arc::clone(flight));
         }
         if flights.len() >= FLIGHTS_MAX {
             return Boarding::Full;
         }
-        let flight = Flight::new(stamp);
+        let flight = Flight::new(stamp, version);
         flights.insert(key.clone(), Arc::clone(&flight));
         Boarding::Lead(flight)
     }

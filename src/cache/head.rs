@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::UnixMillis;
 use crate::http::freshness::Freshness;
@@ -70,6 +71,26 @@ impl Head {
         }
     }
 
+    /// Moves the header values into one allocation of their own.
+    ///
+    /// Values from the wire are slices of the buffer that they were read into, 4 KiB and more,
+    /// which an object would hold as long as it lives.
+    pub fn detach(&mut self) {
+        let bytes = self.headers.values().map(HeaderValue::len).sum();
+        let mut text = BytesMut::with_capacity(bytes);
+        for value in self.headers.values() {
+            text.extend_from_slice(value.as_bytes());
+        }
+        let mut text = text.freeze();
+        for value in self.headers.values_mut() {
+            let moved = HeaderValue::from_maybe_shared(text.split_to(value.len()));
+            // What was a value is one still.
+            if let Ok(moved) = moved {
+                *value = moved;
+            }
+        }
+    }
+
     /// Current age of the response (RFC 9111 section 4.2.3).
     #[must_use]
     pub fn age(&self, now: UnixMillis) -> Duration {
@@ -100,5 +121,36 @@ impl Head {
             .stale_if_error
             .max(self.freshness.stale_while_revalidate);
         self.age(now) < self.freshness.lifetime.saturating_add(window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn detached_values_are_the_same_and_hold_no_buffer_of_the_wire() {
+        let wire = Bytes::from(vec![b'x'; 8192]);
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_maybe_shared(wire.slice(10..20)).unwrap();
+        headers.append("a", value.clone());
+        headers.append("a", HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append("b", HeaderValue::from_static(""));
+        let mut head = Head {
+            key: Key::new("s", "/p", None),
+            status: StatusCode::OK,
+            headers: headers.clone(),
+            length: None,
+            generation: Generation(1),
+            fetched: UnixMillis(0),
+            initial_age: Duration::ZERO,
+            freshness: Freshness::default(),
+            stamp: Stamp::default(),
+        };
+        head.detach();
+        assert_eq!(head.headers, headers);
+        drop((headers, value));
+        assert!(wire.is_unique());
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use tokio::time::Instant;
 
@@ -109,15 +109,14 @@ impl Memory {
             heat: Arc::clone(&heat),
         };
         let name = self.hasher.hash_one(&head.key);
-        {
+        let old = {
             let mut shard = self
                 .shard(&head.key)
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
-            if let Some(old) = shard.insert(head.key.clone(), entry) {
-                old.heat.leave();
-            }
-        }
+            shard.insert(head.key.clone(), entry)
+        };
+        self.departs(old);
         self.admit(Unit::Object(Arc::downgrade(object)), name, weight, heat);
     }
 
@@ -139,28 +138,30 @@ impl Memory {
 
     /// Forgets what a key names.
     pub fn remove(&self, key: &Key) -> bool {
-        let removed = self
+        let entry = self
             .shard(key)
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
-        removed.inspect(|entry| entry.heat.leave()).is_some()
+        let is_removed = entry.is_some();
+        self.departs(entry);
+        is_removed
     }
 
     /// Forgets this object, unless its key names another by now.
     pub fn remove_object(&self, object: &Arc<Object>) -> bool {
         let head = object.head();
-        let mut shard = self
-            .shard(&head.key)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let is_it = shard
-            .get(&head.key)
-            .is_some_and(|e| Arc::ptr_eq(&e.object, object));
-        if is_it && let Some(entry) = shard.remove(&head.key) {
-            entry.heat.leave();
-        }
-        is_it
+        let entry = {
+            let shard = self.shard(&head.key);
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let is_it = shard
+                .get(&head.key)
+                .is_some_and(|e| Arc::ptr_eq(&e.object, object));
+            if is_it { shard.remove(&head.key) } else { None }
+        };
+        let is_removed = entry.is_some();
+        self.departs(entry);
+        is_removed
     }
 
     /// Reserves room, evicting for it.
@@ -191,12 +192,21 @@ impl Memory {
         }
     }
 
+    /// Reserves room without waiting, for who holds room already: two that wait for each other
+    /// would both fail.
+    ///
+    /// # Errors
+    /// [`RunError::NoRoom`] when there is none after evicting.
+    pub fn reserve_now(&self, bytes: usize) -> Result<Permit, RunError> {
+        self.make_room(bytes).ok_or(RunError::NoRoom)
+    }
+
     /// Writes the gauges; called at each scrape.
     pub fn report(&self) {
         METRICS
             .memory_used_bytes
             .set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
-        let policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
+        let policy = self.policy();
         METRICS
             .memory_cached_bytes
             .set(i64::try_from(policy.bytes()).unwrap_or(i64::MAX));
@@ -217,17 +227,26 @@ impl Memory {
     }
 
     fn admit(&self, unit: Unit, name: u64, weight: usize, heat: Arc<Heat>) {
-        let mut policy = self.policy.lock().unwrap_or_else(PoisonError::into_inner);
-        policy.insert(unit, name, weight, heat);
+        self.policy().insert(unit, name, weight, heat);
+        // Who waits for room waits for permits to drop; what can be evicted now is room as well.
+        self.budget.stir();
+    }
+
+    /// Tells the policy that an entry left the index, and the blocks of its object with it.
+    fn departs(&self, entry: Option<Entry>) {
+        let Some(entry) = entry else { return };
+        let count = usize::from(entry.heat.leave()) + entry.object.retire_blocks();
+        let mut policy = self.policy();
+        (0..count).for_each(|_| policy.departed());
+    }
+
+    fn policy(&self) -> MutexGuard<'_, Policy<Unit>> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Evicts one entry; `false` when there is none.
     fn evict(&self) -> bool {
-        let unit = self
-            .policy
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .evict();
+        let unit = self.policy().evict();
         match unit {
             None => return false,
             Some(Unit::Object(object)) => {

@@ -5,7 +5,8 @@
 //! chunk becomes one shared allocation that holds its part of the byte budget.
 //!
 //! Invariants: all bytes here belong to one version ([`Head::generation`]). A run that fails takes
-//! its bytes with it and ends its readers with an error. Only complete runs leave chunks behind.
+//! its bytes with it and ends the readers that wait for it with an error; a reader that was busy
+//! elsewhere finds the bytes absent and has them fetched again, of the same version or not at all.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::cache::budget::Permit;
 use crate::cache::head::Head;
 use crate::cache::policy::Heat;
 use crate::clock::UnixMillis;
-use crate::limits::{BLOCK_BYTES, BLOCK_CHUNKS, CHUNK_BYTES};
+use crate::limits::{BLOCK_BYTES, BLOCK_CHUNKS, CHUNK_BYTES, TAIL_PIECES_MAX};
 use crate::metrics::Tier;
 use crate::origin;
 
@@ -83,8 +84,10 @@ pub struct Stretch {
 }
 
 /// What waiting readers are told of a run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Progress {
+    /// The tier that the bytes come from.
+    pub tier: Tier,
     /// Set once, when the run is over.
     pub ended: Option<Result<(), RunError>>,
 }
@@ -150,7 +153,15 @@ impl Object {
 
     /// Replaces the head; its generation must be the same.
     pub fn set_head(&self, head: Head) {
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(head);
+        self.amend(|old| *old = head);
+    }
+
+    /// Changes the head; its generation must stay.
+    pub fn amend(&self, change: impl FnOnce(&mut Head)) {
+        let mut shared = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        let mut head = (**shared).clone();
+        change(&mut head);
+        *shared = Arc::new(head);
         self.checked.store(0, Ordering::Release);
     }
 
@@ -246,6 +257,15 @@ impl Object {
         }
     }
 
+    /// The tier that is asked first for bytes that are not here.
+    fn source(&self) -> Tier {
+        if self.is_in_redis() {
+            Tier::Redis
+        } else {
+            Tier::Origin
+        }
+    }
+
     /// Begins a run over `span`, unless bytes at its start are here or on their way.
     #[must_use]
     pub fn begin(&self, span: Stretch) -> Option<RunId> {
@@ -262,10 +282,20 @@ impl Object {
             span,
             reached: span.first,
             tail: Vec::new(),
-            progress: watch::Sender::new(Progress::default()),
+            progress: watch::Sender::new(Progress {
+                tier: self.source(),
+                ended: None,
+            }),
         };
         body.runs.push(run);
         Some(id)
+    }
+
+    /// Notes that a run goes on with bytes of another tier.
+    pub fn turn_to(&self, id: RunId, tier: Tier) {
+        if let Some(run) = self.body().run(id) {
+            run.progress.send_modify(|progress| progress.tier = tier);
+        }
     }
 
     /// Shows readers the next bytes of a run.
@@ -275,6 +305,7 @@ impl Object {
             let at = run.reached;
             run.reached += piece.len() as u64;
             run.tail.push((at, piece));
+            run.bound_tail();
             run.progress.send_modify(|_| {});
         }
     }
@@ -305,8 +336,14 @@ impl Object {
             .end
             .map_or(u64::MAX, |end| chunk_of(end.saturating_sub(1)));
         let first = chunk_of(run.span.first);
-        body.chunks
-            .retain(|index, _| *index < first || *index > last);
+        let here: Vec<u64> = body
+            .chunks
+            .range(first..=last)
+            .map(|(index, _)| *index)
+            .collect();
+        for index in here {
+            body.chunks.remove(&index);
+        }
         run.progress
             .send_modify(|progress| progress.ended = Some(Err(error.clone())));
     }
@@ -333,8 +370,17 @@ impl Object {
 
     /// Drops the bytes of a block; a reader that still wants them has them fetched again.
     pub fn drop_block(&self, block: u64) {
-        let range = chunks_of(block);
-        self.body().chunks.retain(|index, _| !range.contains(index));
+        let mut body = self.body();
+        for index in chunks_of(block) {
+            body.chunks.remove(&index);
+        }
+    }
+
+    /// Marks the blocks as evicted by nobody any more; says how many were marked.
+    pub fn retire_blocks(&self) -> usize {
+        let body = self.body();
+        let heats = body.chunks.values().filter_map(|chunk| chunk.heat.as_ref());
+        heats.filter(|heat| heat.leave()).count()
     }
 
     /// Drops every byte, when they could be fetched again.
@@ -375,6 +421,16 @@ impl Body {
 }
 
 impl Run {
+    /// Joins the pieces when they are many, so that a trickle of single bytes stays cheap to search.
+    fn bound_tail(&mut self) {
+        if self.tail.len() > TAIL_PIECES_MAX
+            && let Some((at, _)) = self.tail.first()
+        {
+            let pieces: Vec<_> = self.tail.iter().map(|(_, piece)| piece.as_ref()).collect();
+            self.tail = vec![(*at, pieces.concat().into())];
+        }
+    }
+
     fn tail_at(&self, offset: u64) -> Option<Bytes> {
         let (at, piece) = self.tail.iter().rev().find(|(at, _)| *at <= offset)?;
         let skip = usize::try_from(offset - at)

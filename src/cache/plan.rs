@@ -72,7 +72,7 @@ impl Shape {
         let is_pinned = head.pin().is_some() && head.length.is_some();
         let is_huge = head.length.is_some_and(|length| length > whole_max);
         let takes_ranges = head.headers.get(ACCEPT_RANGES).is_none_or(|v| v != "none");
-        if let Some(span) = reply.span.filter(|span| !span.is_all()) {
+        if let Some(span) = reply.span {
             let end = span.last.saturating_add(1);
             let run = Stretch {
                 first: span.first,
@@ -85,7 +85,9 @@ impl Shape {
             };
         }
         match plan {
-            Plan::HeadOnly if is_pinned && head.status == StatusCode::OK => Self::ByBlock,
+            Plan::HeadOnly if is_pinned && takes_ranges && head.status == StatusCode::OK => {
+                Self::ByBlock
+            }
             Plan::HeadOnly => Self::Pass,
             Plan::Whole if is_huge && is_pinned && takes_ranges => Self::ByBlock,
             Plan::Whole | Plan::Block(_) if is_huge => Self::Pass,

@@ -24,6 +24,9 @@ const PROMOTE_HITS: u8 = 2;
 /// Hits beyond this are not counted: three rounds in `main` are enough to see a next one.
 const HITS_MAX: u8 = 3;
 
+/// Fewer departed entries than this are not worth a sweep.
+const SWEEP_MIN: usize = 64;
+
 /// Ghosts kept for each entry in memory.
 const GHOSTS_PER_ENTRY: usize = 1;
 
@@ -52,9 +55,10 @@ impl Heat {
         }
     }
 
-    /// Marks the entry as removed elsewhere; its place in the queue goes when it is reached.
-    pub fn leave(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+    /// Marks the entry as removed elsewhere; says whether it was not marked before. Whoever marks
+    /// tells the policy by [`Policy::departed`].
+    pub fn leave(&self) -> bool {
+        !self.gone.swap(true, Ordering::Relaxed)
     }
 
     fn hits(&self) -> u8 {
@@ -86,6 +90,8 @@ pub struct Policy<T> {
     small: Queue<T>,
     main: Queue<T>,
     ghosts: Ghosts,
+    /// Entries that left elsewhere and still have their place.
+    departed: usize,
 }
 
 #[derive(Debug)]
@@ -105,6 +111,11 @@ impl<T> Queue<T> {
         self.bytes -= slot.weight;
         Some(slot)
     }
+
+    fn sweep(&mut self) {
+        self.slots.retain(|slot| !slot.heat.is_gone());
+        self.bytes = self.slots.iter().map(|slot| slot.weight).sum();
+    }
 }
 
 impl<T> Default for Policy<T> {
@@ -113,6 +124,7 @@ impl<T> Default for Policy<T> {
             small: Queue::default(),
             main: Queue::default(),
             ghosts: Ghosts::default(),
+            departed: 0,
         }
     }
 }
@@ -139,6 +151,17 @@ impl<T> Policy<T> {
             self.main.push(slot);
         } else {
             self.small.push(slot);
+        }
+    }
+
+    /// Counts an entry that left elsewhere. When they are half of all, their places are swept: a
+    /// constant cost for each, and no more than twice the places that are needed.
+    pub fn departed(&mut self) {
+        self.departed += 1;
+        if self.departed > SWEEP_MIN && self.departed * 2 > self.len() {
+            self.small.sweep();
+            self.main.sweep();
+            self.departed = 0;
         }
     }
 
@@ -172,7 +195,10 @@ impl<T> Policy<T> {
                 self.evict_main()
             };
             match slot {
-                Some(slot) => return Some(slot.item),
+                Some(slot) => {
+                    self.departed -= usize::from(slot.heat.is_gone()).min(self.departed);
+                    return Some(slot.item);
+                }
                 None if self.is_empty() => return None,
                 None => {}
             }
@@ -279,7 +305,8 @@ mod tests {
     #[test]
     fn an_entry_that_left_is_given_back_without_a_ghost() {
         let mut policy = Policy::default();
-        insert(&mut policy, 1).leave();
+        assert!(insert(&mut policy, 1).leave());
+        policy.departed();
         assert_eq!(policy.evict(), Some(1));
         assert!(policy.ghosts.names.is_empty());
     }
@@ -298,5 +325,17 @@ mod tests {
             "{}",
             policy.ghosts.order.len()
         );
+    }
+
+    #[test]
+    fn places_of_entries_that_left_are_swept() {
+        let mut policy = Policy::default();
+        for name in 0..100_000 {
+            let heat = insert(&mut policy, name);
+            assert!(heat.leave() && !heat.leave());
+            policy.departed();
+        }
+        assert!(policy.len() <= 2 * SWEEP_MIN, "{}", policy.len());
+        assert_eq!(policy.bytes(), policy.len() * 10);
     }
 }

@@ -2,73 +2,101 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
+use http::StatusCode;
+use tokio::time::Instant;
 
-use crate::cache::engine::{Ask, Engine, How, Source, Standing};
-use crate::cache::fill::{pump, run_result};
+use crate::cache::engine::{Ask, Engine, How, Source};
+use crate::cache::fill::run_result;
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
+use crate::cache::head::Head;
+use crate::cache::intake::pump;
 use crate::cache::object::{Object, RunError, Stretch, chunk_of};
-use crate::cache::redis::Redis;
+use crate::cache::plan::content_length;
+use crate::cache::shared::Shared;
+use crate::cache::stored::Stored;
 use crate::clock;
 use crate::http::range::Wanted;
+use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, REDIS_WINDOW, SLOT_CHUNKS, WHOLE_FILL_BYTES_MAX};
 use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Error, Fetch, Origin, Pin};
+use crate::origin::{Body, Error, Fetch, Origin};
 
 impl Engine {
-    /// Asks Redis for a key; what it has may stand in any way but purged.
-    pub(crate) async fn recall(&self, ask: &Ask) -> Option<(Arc<Object>, Standing)> {
-        let head = self.redis()?.head(&ask.key).await?;
-        let object = self.object(ask, head, Tier::Redis).await.ok()?;
-        let standing = self.standing(&object, clock::now())?;
-        Some((object, standing))
+    /// Reads what Redis knows of a key.
+    pub(crate) async fn recorded(&self, key: &Key) -> Option<Head> {
+        self.shared()?.head(key).await
     }
 
-    /// Lands a flight with an object of Redis and brings its bytes; `false` when Redis has lost
-    /// them, and the origin must be asked.
+    /// Asks Redis for a key; what it has may stand in any way but purged.
+    pub(crate) async fn recall(&self, ask: &Ask) -> Option<Stored> {
+        let head = self.recorded(&ask.key).await?;
+        // No room is made for what a purge has named.
+        self.standing(&head, clock::now())?;
+        let object = self.object(ask, head, Tier::Redis).await.ok()?;
+        self.stand(object, clock::now())
+    }
+
+    /// Lands a flight with an object of Redis and brings its bytes; `None` when Redis has lost
+    /// them, and the origin must be asked. Redis has been asked since `asked`.
     pub(crate) async fn promote(
         self: &Arc<Self>,
         ask: &Ask,
         object: &Arc<Object>,
         flight: &Arc<Flight>,
-    ) -> bool {
-        let how = How::held(Outcome::Hit, Tier::Redis);
-        let length = object.length().unwrap_or(0);
+        asked: Instant,
+    ) -> Option<FillResult> {
+        let landing = Landing::Object(Arc::clone(object), How::held(Outcome::Hit, Tier::Redis));
+        let length = object.length()?;
         let is_small = length.div_ceil(CHUNK_BYTES as u64) <= SLOT_CHUNKS
             && length <= self.memory().whole_fill_max();
-        if !is_small || length == 0 {
+        let is_pinned = object.head().pin().is_some();
+        if length == 0 || (!is_small && is_pinned) {
             self.keep(object, flight);
-            flight.land(Landing::Object(Arc::clone(object), how));
-            return true;
+            flight.land(landing);
+            return Some(FillResult::Complete);
         }
-        let Some(first) = self.chunk(object, 0).await else {
-            return false;
-        };
-        let span = Stretch {
-            first: 0,
-            end: Some(length),
-        };
-        let Some(mut filler) = Filler::claim(self.memory(), object, span) else {
-            return false;
-        };
-        if filler.reserve().await.is_err() || filler.push_chunk(first).await.is_err() {
-            return false;
+        let mut filler = Filler::first(
+            self.memory(),
+            object,
+            Stretch {
+                first: 0,
+                end: Some(length),
+            },
+        );
+        filler.reserve().await.ok()?;
+        let first = self.shared()?.first_chunk(&object.head(), asked).await?;
+        filler.push_chunk(first).await.ok()?;
+        if is_pinned {
+            flight.land(landing.clone());
         }
-        flight.land(Landing::Object(Arc::clone(object), how));
-        let brought = self
+        match self
             .bring_rest(ask.source.origin.as_ref(), object, filler)
-            .await;
-        match brought {
-            Ok(_) => self.keep(object, flight),
+            .await
+        {
+            Ok(_) => {
+                self.keep(object, flight);
+                flight.land(landing);
+                Some(FillResult::Complete)
+            }
+            // Without a pin nobody was told of it yet: what Redis has lost, the origin has anew.
+            Err(_) if !is_pinned => None,
             Err(error) => {
                 tracing::warn!(key = %ask.key, error = %error, "promotion from redis broke");
-                METRICS.fills.of(run_result(&error)).inc();
+                self.abandon(object, &error).await;
+                Some(run_result(&error))
             }
         }
-        true
+    }
+
+    /// Takes back an object of which the origin has another version by now. Redis would bring the
+    /// old head back with each request.
+    async fn abandon(&self, object: &Arc<Object>, error: &RunError) {
+        if *error == RunError::Origin(Error::Changed) {
+            self.withdraw(object).await;
+        }
     }
 
     /// Begins to bring the block at `offset`, unless it is here or on its way.
@@ -109,55 +137,61 @@ impl Engine {
             }
             Err(error) => Err(error),
         };
-        match brought {
-            Ok(from_origin) => {
+        let result = match brought {
+            Ok(Tier::Origin) => self.settle(object, span, false),
+            Ok(Tier::Memory | Tier::Redis | Tier::None) => {
                 self.memory().insert_block(object, span);
-                let head = object.head();
-                if from_origin && self.holds(&head.key, &head.stamp) {
-                    self.spill(object, span, false);
-                }
-                METRICS.fills.of(FillResult::Complete).inc();
+                FillResult::Complete
             }
             Err(error) => {
                 let key = object.head().key.clone();
                 tracing::warn!(%key, first = span.first, error = %error, "block not brought");
-                if error == RunError::Origin(Error::Changed) {
-                    self.memory().remove_object(object);
-                }
-                METRICS.fills.of(run_result(&error)).inc();
+                self.abandon(object, &error).await;
+                run_result(&error)
             }
-        }
+        };
+        METRICS.fills.of(result).inc();
     }
 
     /// Brings a run to its end: from Redis as far as it has the chunks, then from the origin.
-    /// Says whether the origin was needed.
+    /// Says which of them was needed last.
     async fn bring_rest(
         &self,
         origin: &dyn Origin,
         object: &Arc<Object>,
         mut filler: Filler,
-    ) -> Result<bool, RunError> {
-        let end = filler.end().or(object.length()).unwrap_or(0);
-        if let Some(redis) = self.redis().filter(|_| object.is_in_redis()) {
-            bring_from_redis(redis, object, &mut filler, end).await?;
+    ) -> Result<Tier, RunError> {
+        let brought = self.bring_bytes(origin, object, &mut filler).await;
+        match brought {
+            Ok(tier) => filler.finish().map(|_| tier),
+            Err(error) => {
+                filler.fail(&error);
+                Err(error)
+            }
         }
-        let from_origin = filler.reached() < end;
-        if from_origin && let Err(error) = bring_from_origin(origin, object, &mut filler, end).await
-        {
-            filler.fail(&error);
-            return Err(error);
-        }
-        filler.finish()?;
-        Ok(from_origin)
     }
 
-    async fn chunk(&self, object: &Object, index: u64) -> Option<Bytes> {
-        self.redis()?.chunk(&object.head(), index).await
+    async fn bring_bytes(
+        &self,
+        origin: &dyn Origin,
+        object: &Arc<Object>,
+        filler: &mut Filler,
+    ) -> Result<Tier, RunError> {
+        let end = filler.end().or(object.length()).unwrap_or(0);
+        if let Some(shared) = self.shared().filter(|_| object.is_in_redis()) {
+            bring_from_redis(shared, object, filler, end).await?;
+        }
+        if filler.reached() >= end {
+            return Ok(Tier::Redis);
+        }
+        filler.turn_to(Tier::Origin);
+        bring_from_origin(origin, object, filler, end).await?;
+        Ok(Tier::Origin)
     }
 }
 
 async fn bring_from_redis(
-    redis: &Arc<Redis>,
+    shared: &Arc<Shared>,
     object: &Object,
     filler: &mut Filler,
     end: u64,
@@ -169,8 +203,8 @@ async fn bring_from_redis(
     }
     let mut chunks = stream::iter(indexes)
         .map(|index| {
-            let (redis, head) = (Arc::clone(redis), Arc::clone(&head));
-            async move { redis.chunk(&head, index).await }
+            let (shared, head) = (Arc::clone(shared), Arc::clone(&head));
+            async move { shared.chunk(&head, index).await }
         })
         .buffered(REDIS_WINDOW);
     while let Some(Some(chunk)) = chunks.next().await {
@@ -187,26 +221,32 @@ async fn bring_from_origin(
     end: u64,
 ) -> Result<(), RunError> {
     let head = object.head();
+    let Some(pin) = head.pin() else {
+        return Err(RunError::Origin(Error::Changed));
+    };
     let fetch = Fetch {
         path: object.target().path.clone(),
         query: object.target().query.clone(),
         range: Some(Wanted::Span(filler.reached(), end - 1)),
-        pin: head.pin(),
+        pin: Some(pin),
         ..Fetch::default()
     };
     let reply = origin.fetch(&fetch).await?;
+    // A tag that is the same over another length would be a lie; the length is compared as well.
     match (reply.status, reply.span) {
-        (http::StatusCode::PARTIAL_CONTENT, Some(_)) => pump(reply.body, filler).await,
-        (http::StatusCode::OK, _) if same_length(&head.pin(), head.length) => {
+        (StatusCode::PARTIAL_CONTENT, Some(span)) if Some(span.total) == head.length => {
+            pump(reply.body, filler).await
+        }
+        (StatusCode::OK, None)
+            if content_length(&reply.headers) == head.length
+                && head
+                    .length
+                    .is_some_and(|length| length <= WHOLE_FILL_BYTES_MAX) =>
+        {
             skip_to(reply.body, filler, end).await
         }
         _ => Err(RunError::Origin(Error::Changed)),
     }
-}
-
-/// Whether a whole answer is small enough to be read for a part of it.
-fn same_length(pin: &Option<Pin>, length: Option<u64>) -> bool {
-    pin.is_some() && length.is_some_and(|length| length <= WHOLE_FILL_BYTES_MAX)
 }
 
 /// Takes a stretch out of a whole body, for an origin that knows no ranges.

@@ -15,6 +15,7 @@ use crate::cache::budget::hold;
 use crate::cache::engine::{Engine, Source};
 use crate::cache::object::{Object, Peek, Progress, RunError};
 use crate::limits::{BLOCK_BYTES, READ_AHEAD_BLOCKS, RUN_WAIT_MAX, SLOW_PIECE_BYTES};
+use crate::metrics::Tier;
 
 /// A client that took longer than this for its last piece may be slow.
 const SLOW_AFTER: Duration = Duration::from_millis(250);
@@ -56,19 +57,38 @@ impl Reader {
         self.block = None;
     }
 
+    /// Waits until there are bytes at `offset`, and says which tier they came from.
+    ///
+    /// # Errors
+    /// [`RunError`] when they cannot be had.
+    pub async fn arrive(&self, offset: u64) -> Result<Tier, RunError> {
+        let mut tier = Tier::Memory;
+        loop {
+            match self.object.peek(offset) {
+                Peek::Bytes(_) | Peek::End => return Ok(tier),
+                Peek::Wait(progress) => tier = wait(progress).await?,
+                Peek::Absent => self.engine.bring(&self.source, &self.object, offset)?,
+            }
+        }
+    }
+
     /// Returns the next bytes, or `None` behind the last one.
     ///
     /// # Errors
     /// [`RunError`] when the bytes cannot be had; the response must then end abnormally.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RunError> {
+        let is_slow = self.is_slow();
         loop {
             if self.end.is_some_and(|end| self.at >= end) {
                 return Ok(None);
             }
             match self.object.peek(self.at) {
+                Peek::Bytes(bytes) if is_slow => return Ok(Some(self.give_piece(bytes))),
                 Peek::Bytes(bytes) => return Ok(Some(self.give(bytes))),
                 Peek::End => return Ok(None),
-                Peek::Wait(progress) => wait(progress).await?,
+                Peek::Wait(progress) => {
+                    wait(progress).await?;
+                }
                 Peek::Absent => self.engine.bring(&self.source, &self.object, self.at)?,
             }
         }
@@ -79,9 +99,6 @@ impl Reader {
         if let Some(left) = self.end.and_then(|end| usize::try_from(end - self.at).ok()) {
             bytes.truncate(left);
         }
-        if self.is_slow() && bytes.len() > SLOW_PIECE_BYTES {
-            bytes = self.copy(&bytes.slice(..SLOW_PIECE_BYTES));
-        }
         self.at += bytes.len() as u64;
         self.given = Some((Instant::now(), bytes.len() as u64));
         bytes
@@ -89,13 +106,16 @@ impl Reader {
 
     /// Copies a piece for a slow client, who would else hold a whole chunk of an object that may
     /// be evicted meanwhile.
-    fn copy(&self, piece: &Bytes) -> Bytes {
+    fn give_piece(&mut self, mut bytes: Bytes) -> Bytes {
+        bytes.truncate(SLOW_PIECE_BYTES);
+        let piece = self.give(bytes);
         hold(
             piece.to_vec(),
             self.engine.memory().budget().charge(piece.len()),
         )
     }
 
+    /// Whether the client took long for its last piece; asked when it wants the next one.
     fn is_slow(&self) -> bool {
         self.given.is_some_and(|(at, bytes)| {
             let took = at.elapsed();
@@ -120,12 +140,16 @@ impl Reader {
     }
 }
 
-/// Waits until a run moves. The run's own deadlines end it; this bound is a second line.
-async fn wait(mut progress: watch::Receiver<Progress>) -> Result<(), RunError> {
+/// Waits until a run moves, and says where its bytes come from. The run's own deadlines end it;
+/// this bound is a second line.
+async fn wait(mut progress: watch::Receiver<Progress>) -> Result<Tier, RunError> {
     match tokio::time::timeout(RUN_WAIT_MAX, progress.changed()).await {
-        Ok(Ok(())) => match &progress.borrow().ended {
-            Some(Err(error)) => Err(error.clone()),
-            Some(Ok(())) | None => Ok(()),
+        Ok(Ok(())) => match &*progress.borrow() {
+            Progress {
+                ended: Some(Err(error)),
+                ..
+            } => Err(error.clone()),
+            Progress { tier, .. } => Ok(*tier),
         },
         Ok(Err(_)) | Err(_) => Err(RunError::Abandoned),
     }

@@ -140,9 +140,6 @@ fn show(state: &State) {
     METRICS.spill_queue_bytes.set(bytes);
 }
 
-/// Cells of each row of the admission sketch.
-const CELLS: usize = 1 << 15;
-
 /// Who may be written: what was offered often enough lately.
 ///
 /// A count-min sketch of two rows that halves itself after as many offers as a row has cells, so it
@@ -160,7 +157,11 @@ struct Sketch {
 impl Admission {
     /// Admits from the `after`th offer on; 0 and 1 admit everything.
     pub(crate) fn new(after: u32) -> Self {
-        let cells = if after > 1 { CELLS } else { 0 };
+        let cells = if after > 1 {
+            limits::ADMISSION_CELLS
+        } else {
+            0
+        };
         let rows = [vec![0; cells], vec![0; cells]];
         Self {
             after,
@@ -181,7 +182,7 @@ impl Admission {
 impl Sketch {
     fn count(&mut self, KeyHash(hash): KeyHash, part: u64) -> u8 {
         self.offers += 1;
-        if self.offers > CELLS {
+        if self.offers > limits::ADMISSION_CELLS {
             self.offers = 0;
             self.rows.iter_mut().flatten().for_each(|cell| *cell /= 2);
         }
@@ -189,7 +190,7 @@ impl Sketch {
             u128::from_le_bytes(hash) ^ u128::from(part.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let places = [mixed, mixed >> 64];
         let cells = self.rows.iter_mut().zip(places).filter_map(|(row, place)| {
-            let place = usize::try_from(place % CELLS as u128).ok()?;
+            let place = usize::try_from(place % limits::ADMISSION_CELLS as u128).ok()?;
             let cell = row.get_mut(place)?;
             *cell = cell.saturating_add(1);
             Some(*cell)
@@ -201,7 +202,7 @@ impl Sketch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::redis::tests::head;
+    use crate::cache::shared::tests::head;
     use crate::key::Key;
 
     fn spill(bytes: usize) -> Spill {
@@ -246,8 +247,8 @@ mod tests {
         let hash = |n: u64| Key::new("s", &format!("/{n}"), None).hash();
         assert!(!admission.offer(hash(0), 0) && !admission.offer(hash(0), 0));
         let filler = hash(1);
-        assert!((0..3 * CELLS).any(|_| admission.offer(filler, 0)));
-        (0..3 * CELLS).for_each(|_| assert!(admission.offer(filler, 0)));
+        assert!((0..3 * limits::ADMISSION_CELLS).any(|_| admission.offer(filler, 0)));
+        (0..3 * limits::ADMISSION_CELLS).for_each(|_| assert!(admission.offer(filler, 0)));
         assert!(!admission.offer(hash(0), 0));
     }
 }

@@ -48,11 +48,10 @@ fn expected_version(request: &HeaderMap, stored: &HeaderMap) -> bool {
     if request.contains_key(IF_MATCH) {
         return any_tag(request, IF_MATCH, stored, fields::strong_match);
     }
-    let limit = fields::single_date(request, IF_UNMODIFIED_SINCE);
-    match (limit, fields::single_date(stored, LAST_MODIFIED)) {
-        (Some(limit), Some(modified)) => modified <= limit,
-        _ => true,
-    }
+    let Some(limit) = fields::single_date(request, IF_UNMODIFIED_SINCE) else {
+        return true;
+    };
+    fields::single_date(stored, LAST_MODIFIED).is_none_or(|modified| modified <= limit)
 }
 
 /// Sections 13.1.2 and 13.1.3: If-None-Match, and only without it If-Modified-Since.
@@ -60,11 +59,10 @@ fn known_version(request: &HeaderMap, stored: &HeaderMap) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         return any_tag(request, IF_NONE_MATCH, stored, fields::weak_match);
     }
-    let known = fields::single_date(request, IF_MODIFIED_SINCE);
-    match (known, modified_or_dated(stored)) {
-        (Some(known), Some(modified)) => modified <= known,
-        _ => false,
-    }
+    let Some(known) = fields::single_date(request, IF_MODIFIED_SINCE) else {
+        return false;
+    };
+    modified_or_dated(stored).is_some_and(|modified| modified <= known)
 }
 
 /// RFC 9111 section 4.3.2: a response without Last-Modified is as old as its Date.

@@ -126,7 +126,14 @@ pub fn judge(answer: &Answer<'_>, fallback: Fallback) -> Judgement {
 pub fn merge_not_modified(stored: &mut HeaderMap, fresh: &HeaderMap) {
     stored.remove(AGE);
     stored.remove(DATE);
+    let keeps_tag = stored
+        .get(ETAG)
+        .is_some_and(|tag| fields::is_strong_tag(tag.as_bytes()));
     for name in fresh.keys().filter(|name| is_updated(name, fresh)) {
+        // The stored tag names the bytes at hand; a weak one in its place would name them less.
+        if keeps_tag && name == ETAG {
+            continue;
+        }
         stored.remove(name);
         for value in fresh.get_all(name) {
             stored.append(name, value.clone());

@@ -29,6 +29,16 @@ pub(super) enum Part {
     Nothing,
 }
 
+impl Part {
+    /// Offset of the first byte to be read.
+    pub(super) fn first(&self) -> u64 {
+        match self {
+            Self::Some(parts) => parts.first().map_or(0, |&(first, _)| first),
+            Self::Whole | Self::NotModified | Self::Failed | Self::Nothing => 0,
+        }
+    }
+}
+
 /// A request, as far as the choice of the part depends on it.
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,

@@ -35,6 +35,8 @@ pub struct Exchange {
     /// The opened answer, until Pingora's cache key takes it.
     pub(super) opened: Option<Handoff>,
     pub(super) part: Part,
+    /// Whether the first bytes of the body can be read without waiting.
+    pub(super) body_is_here: bool,
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
     pub(super) passes: bool,
     /// Why no usable answer was given, in the words of the log.
@@ -61,6 +63,7 @@ impl Exchange {
             ttl: None,
             opened: None,
             part: Part::Whole,
+            body_is_here: false,
             passes: false,
             reason: None,
             active: None,
@@ -86,6 +89,9 @@ impl Exchange {
     pub(super) fn head_goes_out(&mut self, status: StatusCode) {
         if !status.is_informational() && self.first_byte.is_none() {
             self.first_byte = Some(self.began.elapsed());
+        }
+        if let Some(active) = self.active.as_ref().filter(|_| self.body_is_here) {
+            active.body_follows();
         }
     }
 

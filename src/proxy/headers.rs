@@ -1,17 +1,17 @@
 //! The fields that this node puts on every answer, and the header of a stored object.
 
+use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
     CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, VIA,
 };
-use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 
 use crate::asset;
 use crate::config::Site;
 use crate::http::cache_status::{self, Forward, Handling, Kept, Served};
-use crate::http::{cors, via};
+use crate::http::cors;
 use crate::metrics::{Label, Outcome, Tier};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
@@ -75,7 +75,7 @@ pub(super) fn dress(
     edge: &Edge,
 ) -> pingora::Result<()> {
     let node = edge.server.node.as_str();
-    header.append_header(VIA, via::via(Version::HTTP_11, node))?;
+    header.append_header(VIA, edge.via.clone())?;
     header.append_header(CACHE_STATUS, cache_status::value(&handling(exchange, node)))?;
     let id = HeaderValue::from_str(&exchange.id);
     header.insert_header(REQUEST_ID, id.unwrap_or(HeaderValue::from_static("-")))?;
@@ -96,6 +96,10 @@ fn open_to_pages(
     }
     let mut fields = HeaderMap::new();
     for name in CORS {
+        // Few stored answers have any, and looking is cheaper than removing.
+        if !header.headers.contains_key(&name) {
+            continue;
+        }
         for value in header.headers.get_all(&name) {
             fields.append(&name, value.clone());
         }

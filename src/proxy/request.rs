@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
 use crate::cache::engine::{Ask, How, Opened};
-use crate::cache::object::{Object, Target};
+use crate::cache::object::{Object, Peek, Target};
 use crate::cache::reader::Reader;
 use crate::clock;
 use crate::http::range::{self, Ranges};
@@ -231,6 +231,7 @@ fn serve_object(
     if exchange.part == Part::Whole {
         refuse_unframed(exchange.protocol, length)?;
     }
+    exchange.body_is_here = matches!(object.peek(exchange.part.first()), Peek::Bytes(_));
     exchange.opened = Some(Handoff {
         header,
         age: head.age(now),

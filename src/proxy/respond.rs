@@ -204,8 +204,9 @@ pub(super) async fn send(
         header.insert_header(name, value)?;
     }
     headers::dress(&mut header, &session.req_header().headers, exchange, edge)?;
-    exchange.head_goes_out(header.status);
     let body = body.filter(|_| session.req_header().method != Method::HEAD);
+    exchange.body_is_here = body.is_some();
+    exchange.head_goes_out(header.status);
     session
         .write_response_header(Box::new(header), body.is_none())
         .await?;

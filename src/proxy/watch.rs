@@ -39,6 +39,8 @@ pub(super) struct Watch {
     sent: AtomicU64,
     /// Whether a request body was let through, whose length nothing here bounds.
     uploads: AtomicBool,
+    /// Whether the next write is a head whose body is there already.
+    body_follows: AtomicBool,
     _ticket: Ticket,
 }
 
@@ -54,6 +56,7 @@ impl Watch {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             uploads: AtomicBool::new(false),
+            body_follows: AtomicBool::new(false),
             _ticket: ticket,
         })
     }
@@ -81,6 +84,12 @@ impl Watch {
     pub(super) fn bytes_went(&self, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         self.sent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Whether a write that was taken whole must go out now.
+    pub(super) fn wants_flush(&self) -> bool {
+        let is_head = self.body_follows.swap(false, Ordering::Relaxed);
+        !is_head && !self.multiplexed.load(Ordering::Relaxed)
     }
 
     fn head_begins(&self) {
@@ -163,6 +172,12 @@ impl Active {
     /// Notes that the request's body is wanted, however long it is.
     pub(super) fn takes_body(&self) {
         self.0.uploads.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a head is written next, and right after it bytes of its body: both may share a
+    /// packet. Over HTTP/2, where a connection writes for many requests, it means nothing.
+    pub(super) fn body_follows(&self) {
+        self.0.body_follows.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,10 +3,15 @@
 //! Pingora reads a request head with a deadline for each read and none for the whole, and tells
 //! nobody when the first byte of a head came; it counts no frames that carry no request either.
 //! [`Wire`] stands between stream and protocol and tells the connection's [`Watch`] of what passes.
+//!
+//! It also decides when the buffer below it is flushed. Of an HTTP/1.1 answer of known length
+//! Pingora flushes the end only, which would hold back the head and the first bytes of a fill that
+//! trickles. Invariant: what an HTTP/1.1 session wrote is flushed before the write returns, but for
+//! a head whose body follows at once ([`Watch::body_follows`]). HTTP/2 flushes by itself.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,11 +31,17 @@ use crate::proxy::watch::Watch;
 pub(super) struct Wire {
     stream: Stream,
     watch: Arc<Watch>,
+    /// Bytes that the buffer took of a write that returns once they are flushed.
+    taken: Option<usize>,
 }
 
 impl Wire {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+        Self {
+            stream,
+            watch,
+            taken: None,
+        }
     }
 
     fn went(&self, result: &Poll<std::io::Result<usize>>) {
@@ -63,9 +74,17 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.went(&result);
-        result
+        if self.taken.is_none() {
+            let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+            self.went(&result);
+            let count = ready!(result)?;
+            if count < buf.len() || !self.watch.wants_flush() {
+                return Poll::Ready(Ok(count));
+            }
+            self.taken = Some(count);
+        }
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        Poll::Ready(Ok(self.taken.take().unwrap_or_default()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -148,5 +167,47 @@ impl GetSocketDigest for Wire {
 impl Peek for Wire {
     async fn try_peek(&mut self, buf: &mut [u8]) -> std::io::Result<bool> {
         self.stream.try_peek(buf).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::gate::tests::ticket;
+    use crate::proxy::watch::Protocol;
+    use pingora::protocols::l4::stream::Stream as L4Stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn pair() -> (TcpStream, L4Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        (client, listener.accept().await.unwrap().0.into())
+    }
+
+    async fn read(client: &mut TcpStream) -> String {
+        let mut buffer = vec![0; 100];
+        let read = tokio::time::timeout(Duration::from_secs(10), client.read(&mut buffer));
+        let count = read.await.expect("nothing came").unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn only_a_head_whose_body_follows_is_held_and_goes_out_with_it() {
+        let (mut client, stream) = pair().await;
+        let watch = Watch::new(ticket());
+        let request = watch.begin(Protocol::Http11);
+        let mut wire = Wire::new(Box::new(stream), Arc::clone(&watch));
+        wire.write_all(b"head").await.unwrap();
+        assert_eq!(read(&mut client).await, "head");
+        wire.write_all(b"body").await.unwrap();
+        assert_eq!(read(&mut client).await, "body");
+        request.body_follows();
+        wire.write_all(b"head").await.unwrap();
+        wire.write_all(b"body").await.unwrap();
+        assert_eq!(read(&mut client).await, "headbody");
+        wire.write_all(b"more").await.unwrap();
+        assert_eq!(read(&mut client).await, "more");
     }
 }

@@ -9,7 +9,8 @@
 //! revalidated. For the same reason it suspects every record that others stamped.
 
 pub mod heartbeat;
-mod shared;
+mod keys;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,19 +20,17 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::redis::Redis;
 use crate::config;
 use crate::key::Key;
 use crate::limits;
 use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
-use crate::purge::log::shared::{PAGE, Page, Shared};
+use crate::purge::log::stream::{Page, Stream};
 use crate::purge::table::{Scope, Table};
 use crate::purge::{Position, Stamp, Verdict};
+use crate::redis::Redis;
 
-/// How long the answer to a purge waits for other nodes.
-const CONFIRM_WAIT: Duration = Duration::from_secs(1);
-/// How often it looks meanwhile.
+/// How often the answer to a purge looks who has confirmed.
 const CONFIRM_POLL: Duration = Duration::from_millis(50);
 /// A node silent for longer is not waited for, only named.
 const CONFIRM_HEARD: Duration = Duration::from_secs(3);
@@ -42,7 +41,7 @@ const ANYBODY: &str = "*";
 /// Purges as this node knows them.
 pub struct Purges {
     table: Table,
-    shared: Option<(Shared, Heartbeats)>,
+    shared: Option<(Stream, Heartbeats)>,
     config: config::Purge,
     node: NodeInfo,
     born: Instant,
@@ -101,10 +100,10 @@ impl Purges {
     /// Purges shared through `redis`, or of this node alone. Does no IO.
     #[must_use]
     pub fn new(redis: Option<Arc<Redis>>, config: &config::Purge, node: NodeInfo) -> Arc<Self> {
-        let incarnation = if redis.is_some() { shared::fresh() } else { 0 };
+        let incarnation = if redis.is_some() { stream::fresh() } else { 0 };
         Arc::new(Self {
             table: Table::new(incarnation),
-            shared: redis.map(|r| (Shared::new(Arc::clone(&r)), Heartbeats::new(r))),
+            shared: redis.map(|r| (Stream::new(Arc::clone(&r)), Heartbeats::new(r))),
             config: config.clone(),
             node,
             born: Instant::now(),
@@ -133,8 +132,13 @@ impl Purges {
                     Err(error) => tracing::debug!(%error, "heartbeat not written"),
                 }
             }
+            // What is filled before the log was read once is suspect to everyone: read it soon.
+            let pause = match cursor == Cursor::default() {
+                true => limits::PURGE_FIRST_POLL,
+                false => limits::PURGE_POLL,
+            };
             // Either end of the wait is a reason to read.
-            drop(timeout(limits::PURGE_POLL, self.appended.notified()).await);
+            drop(timeout(pause, self.appended.notified()).await);
         }
     }
 
@@ -244,7 +248,7 @@ impl Purges {
     /// Reads the log to its end.
     async fn catch_up(
         &self,
-        shared: &Shared,
+        shared: &Stream,
         cursor: &mut Cursor,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         loop {
@@ -293,7 +297,7 @@ impl Purges {
             }
             cursor.position = cursor.position.max(*position);
         }
-        if page.entries.len() >= PAGE {
+        if page.entries.len() >= limits::PURGE_PAGE {
             return Step::Again;
         }
         self.table.known();
@@ -317,7 +321,7 @@ impl Purges {
                 });
                 nodes = judged.collect();
             }
-            if !waiting || started.elapsed() >= CONFIRM_WAIT {
+            if !waiting || started.elapsed() >= limits::PURGE_CONFIRM_WAIT {
                 return nodes;
             }
             sleep(CONFIRM_POLL).await;

@@ -9,15 +9,15 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::cache::engine::{Engine, Source};
-use crate::cache::redis::Redis;
 use crate::purge::log::Purges;
+use crate::redis::Redis;
 
 /// How often origins are offered a health check; each knows which of its own are due.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// The background tasks of a node.
 pub struct Tasks {
-    /// The shared tier, where there is one.
+    /// The Redis client, where there is one.
     pub redis: Option<Arc<Redis>>,
     /// The purge log.
     pub purges: Arc<Purges>,
@@ -42,6 +42,7 @@ impl Tasks {
     async fn run(&self) {
         tokio::join!(
             Box::pin(self.redis()),
+            Box::pin(self.write_behind()),
             Box::pin(self.purges.run()),
             Box::pin(self.probe()),
         );
@@ -50,6 +51,12 @@ impl Tasks {
     async fn redis(&self) {
         if let Some(redis) = &self.redis {
             redis.start().await;
+        }
+    }
+
+    async fn write_behind(&self) {
+        if let Some(shared) = self.engine.shared() {
+            shared.start().await;
         }
     }
 

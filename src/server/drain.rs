@@ -8,17 +8,16 @@
 //! Pingora is told to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cache::engine::Engine;
 use crate::config;
+use crate::life::Life;
 use crate::proxy::Flights;
 use crate::proxy::gate::Gate;
 use crate::purge::log::Purges;
@@ -32,71 +31,6 @@ const IDLE_CONNECTIONS: Duration = Duration::from_secs(1);
 
 /// How long the other nodes are told of the leaving; their own clocks tell them too.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Which part of its life a node is in.
-#[derive(Debug)]
-pub struct Life {
-    serving: AtomicBool,
-    draining: AtomicBool,
-    closing: watch::Sender<bool>,
-    ending: watch::Sender<bool>,
-}
-
-impl Life {
-    /// Begins: not serving yet.
-    #[must_use]
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            serving: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
-            closing: watch::Sender::new(false),
-            ending: watch::Sender::new(false),
-        })
-    }
-
-    /// Whether the listeners run.
-    #[must_use]
-    pub fn is_serving(&self) -> bool {
-        self.serving.load(Ordering::Acquire)
-    }
-
-    /// Whether the node is on its way out, or was asked to be out of the way.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    /// Stops advertising readiness; the node goes on serving.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-    }
-
-    /// Undoes [`Life::drain`], unless the listeners have closed.
-    pub fn return_to_service(&self) {
-        let closing = *self.closing.borrow();
-        self.draining.store(closing, Ordering::Release);
-    }
-
-    /// Turns true when the client listeners are to close.
-    #[must_use]
-    pub fn closing(&self) -> ShutdownWatch {
-        self.closing.subscribe()
-    }
-
-    /// Turns true when nothing is left to watch: the admin listener closes last.
-    #[must_use]
-    pub fn ending(&self) -> ShutdownWatch {
-        self.ending.subscribe()
-    }
-
-    fn serve(&self) {
-        self.serving.store(true, Ordering::Release);
-    }
-
-    fn close(&self) {
-        self.closing.send_replace(true);
-    }
-}
 
 /// Waits for signals, and drains before it passes them on.
 pub struct Drain {
@@ -134,7 +68,7 @@ impl ShutdownSignalWatch for Drain {
             () = self.drain() => {}
             () = either(&mut term, &mut int) => return self.fast(),
         }
-        self.life.ending.send_replace(true);
+        self.life.end();
         tracing::info!("stopped");
         ShutdownSignal::GracefulTerminate
     }
@@ -164,8 +98,8 @@ impl Drain {
             tracing::warn!(requests_cut = self.flights.count(), "drain timeout reached");
         }
         let left = end.saturating_duration_since(Instant::now());
-        if let Some(redis) = self.engine.redis()
-            && !redis.drain(left).await
+        if let Some(shared) = self.engine.shared()
+            && !shared.drain(left).await
         {
             tracing::warn!("objects were left unwritten to redis");
         }
@@ -195,21 +129,5 @@ async fn either(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}
         _ = other.recv() => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_draining_node_is_not_closed_yet() {
-        let life = Life::new();
-        life.serve();
-        life.drain();
-        assert!(life.is_serving() && life.is_draining());
-        assert!(!*life.closing().borrow());
-        life.close();
-        assert!(*life.closing().borrow());
     }
 }

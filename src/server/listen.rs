@@ -16,9 +16,12 @@ use crate::proxy::pace::UNSENT_BYTES_MAX;
 /// Bytes read from a socket at once: a request head; request bodies are rare.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
 
-/// Nothing is gathered before writing: with a Content-Length Pingora flushes at the end of a body
-/// only, and a buffer would hold back the head and the first bytes of a fill that trickles.
-const WRITE_BUFFER_BYTES: usize = 0;
+/// Bytes gathered before a write without TLS: the head and body of a playlist. A frame of HTTP/2
+/// is larger and passes by, uncopied. It holds nothing back: `proxy::wire` flushes it.
+pub(super) const PLAIN_WRITE_BYTES: usize = 8 * 1024;
+
+/// Bytes gathered before a write with TLS: two full records, each with its frame of 22 bytes.
+pub(super) const TLS_WRITE_BYTES: usize = 33 * 1024;
 
 /// A socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -66,11 +69,11 @@ impl Socket {
         self.address
     }
 
-    /// What Pingora is told about it.
+    /// What Pingora is told about it; `write_bytes` are gathered before a write.
     #[must_use]
-    pub fn config(&self) -> ListenerConfig {
+    pub fn config(&self, write_bytes: usize) -> ListenerConfig {
         ListenerConfig::tcp(self.address.to_string())
-            .l4_buffer(L4BufferSettings::new(READ_BUFFER_BYTES, WRITE_BUFFER_BYTES))
+            .l4_buffer(L4BufferSettings::new(READ_BUFFER_BYTES, write_bytes))
     }
 }
 

@@ -19,23 +19,23 @@ use crate::origin::{EndpointHealth, Error, Fetch, Pin, Reply, Span};
 use crate::purge::log::heartbeat::NodeInfo;
 
 /// One object whose version, behaviour and pace the test sets.
-struct Scripted {
+pub(super) struct Scripted {
     body: Mutex<(Bytes, &'static str)>,
     control: &'static str,
     /// Bytes after which bodies break off.
     breaks_at: Mutex<Option<usize>>,
-    down: Mutex<bool>,
+    pub(super) down: Mutex<bool>,
     fetches: Mutex<Vec<Fetch>>,
     bytes: AtomicUsize,
     gate: Semaphore,
 }
 
 impl Scripted {
-    fn new(length: usize) -> Arc<Self> {
+    pub(super) fn new(length: usize) -> Arc<Self> {
         Self::with_control(length, "max-age=60")
     }
 
-    fn with_control(length: usize, control: &'static str) -> Arc<Self> {
+    pub(super) fn with_control(length: usize, control: &'static str) -> Arc<Self> {
         let body = (0..length)
             .map(|i| u8::try_from(i % 251).unwrap())
             .collect::<Vec<_>>();
@@ -50,6 +50,10 @@ impl Scripted {
         })
     }
 
+    pub(super) fn replace(&self, body: Vec<u8>, tag: &'static str) {
+        *self.body.lock().unwrap() = (body.into(), tag);
+    }
+
     fn body(&self) -> Bytes {
         self.body.lock().unwrap().0.clone()
     }
@@ -59,7 +63,7 @@ impl Scripted {
     }
 }
 
-struct Pieces(VecDeque<Bytes>, bool);
+pub(super) struct Pieces(pub(super) VecDeque<Bytes>, pub(super) bool);
 
 #[async_trait::async_trait]
 impl Body for Pieces {
@@ -147,14 +151,14 @@ impl Origin for Scripted {
     }
 }
 
-struct Bench {
-    engine: Arc<Engine>,
-    origin: Arc<Scripted>,
+pub(super) struct Bench {
+    pub(super) engine: Arc<Engine>,
+    pub(super) origin: Arc<Scripted>,
     source: Arc<Source>,
 }
 
 impl Bench {
-    fn new(memory: usize, origin: Arc<Scripted>) -> Self {
+    pub(super) fn new(memory: usize, origin: Arc<Scripted>) -> Self {
         let text = "[[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:1\"\n";
         let config = config::Config::parse(text, std::path::Path::new("/")).unwrap();
         let purges = Purges::new(
@@ -177,7 +181,7 @@ impl Bench {
         }
     }
 
-    fn ask(&self, path: &str, want: Option<Wanted>) -> Ask {
+    pub(super) fn ask(&self, path: &str, want: Option<Wanted>) -> Ask {
         let key = Key::new("s", path, None);
         let kind = Kind::of(path);
         let target = Target {
@@ -194,7 +198,7 @@ impl Bench {
         }
     }
 
-    async fn open(&self, path: &str, want: Option<Wanted>) -> (Arc<Object>, How) {
+    pub(super) async fn open(&self, path: &str, want: Option<Wanted>) -> (Arc<Object>, How) {
         match self.engine.open(self.ask(path, want)).await {
             Opened::Object(object, how) => (object, how),
             Opened::Stream { .. } => panic!("not stored"),
@@ -202,17 +206,17 @@ impl Bench {
         }
     }
 
-    fn reader(&self, object: Arc<Object>) -> Reader {
+    pub(super) fn reader(&self, object: Arc<Object>) -> Reader {
         Reader::new(Arc::clone(&self.engine), Arc::clone(&self.source), object)
     }
 
-    async fn get(&self, path: &str) -> Result<Vec<u8>, RunError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Vec<u8>, RunError> {
         let (object, _) = self.open(path, None).await;
         read(self.reader(object)).await
     }
 
     /// Waits until no fill is under way, so that what one left behind can be looked at.
-    async fn settle(&self, path: &str) {
+    pub(super) async fn settle(&self, path: &str) {
         while self
             .engine
             .flights()
@@ -223,7 +227,7 @@ impl Bench {
     }
 }
 
-async fn read(mut reader: Reader) -> Result<Vec<u8>, RunError> {
+pub(super) async fn read(mut reader: Reader) -> Result<Vec<u8>, RunError> {
     let mut all = Vec::new();
     while let Some(piece) = reader.next().await? {
         all.extend_from_slice(&piece);
@@ -231,7 +235,7 @@ async fn read(mut reader: Reader) -> Result<Vec<u8>, RunError> {
     Ok(all)
 }
 
-const MIB: usize = 1024 * 1024;
+pub(super) const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
 async fn many_cold_requests_cost_one_fetch_and_all_get_every_byte() {
@@ -317,7 +321,7 @@ async fn a_file_replaced_between_two_blocks_is_not_mixed() {
     let mut reader = bench.reader(object);
     assert!(reader.next().await.unwrap().is_some());
     bench.settle("/a.mp4").await;
-    *bench.origin.body.lock().unwrap() = (vec![1; 8 * MIB].into(), "\"v2\"");
+    bench.origin.replace(vec![1; 8 * MIB], "\"v2\"");
     let got = read(reader).await;
     assert_eq!(got.unwrap_err(), RunError::Origin(Error::Changed));
     assert_eq!(bench.get("/a.mp4").await.unwrap(), vec![1; 8 * MIB]);

@@ -9,22 +9,21 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::cache::redis::connect::Link;
-use crate::cache::redis::pool::{Fault, Lane};
-use crate::cache::redis::{Ask, Redis};
 use crate::clock::{self, UnixMillis};
 use crate::limits;
 use crate::metrics::RedisCall;
 use crate::purge::Position;
+use crate::purge::log::keys;
+use crate::redis::connect::Link;
+use crate::redis::pool::{Fault, Lane};
+use crate::redis::{Ask, Redis};
 
-/// Nodes listed at most, those heard of last.
-const NODES_MAX: isize = 256;
 /// How long a name stays listed after its last heartbeat.
 const LISTED: Duration = Duration::from_secs(3600);
 const BEAT: Ask = Ask {
     call: RedisCall::Heartbeat,
     lane: Lane::Control,
-    within: Duration::from_millis(500),
+    within: limits::HEARTBEAT_CALL_MAX,
 };
 
 /// What a node says of itself.
@@ -101,11 +100,11 @@ impl Heartbeats {
 
     /// Writes a heartbeat.
     pub(super) async fn beat(&self, beat: &Beat) -> Result<(), Fault> {
-        let keys = self.redis.keys();
+        let prefix = self.redis.prefix();
         let text =
             serde_json::to_string(beat).map_err(|error| Fault::Refused(error.to_string()))?;
         let mut set = redis::cmd("SET");
-        set.arg(keys.node(&beat.node))
+        set.arg(keys::node(prefix, &beat.node))
             .arg(text)
             .arg("PX")
             .arg(life_millis());
@@ -114,7 +113,7 @@ impl Heartbeats {
                 set.exec_async(&mut link).await
             })
             .await?;
-        let nodes = keys.nodes();
+        let nodes = keys::nodes(prefix);
         let forgotten = UnixMillis(beat.time).before(LISTED).0;
         let mut list = redis::pipe();
         list.cmd("ZADD")
@@ -136,13 +135,13 @@ impl Heartbeats {
 
     /// Takes a node off the list, since it ends.
     pub(super) async fn leave(&self, node: &str) -> Result<(), Fault> {
-        let keys = self.redis.keys();
+        let prefix = self.redis.prefix();
         let mut remove = redis::cmd("ZREM");
-        remove.arg(keys.nodes()).arg(node);
+        remove.arg(keys::nodes(prefix)).arg(node);
         let query = |mut link: Link| async move { remove.exec_async(&mut link).await };
         self.redis.ask(BEAT, query).await?;
         let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(keys.node(node));
+        unlink.arg(keys::node(prefix, node));
         self.redis
             .ask(BEAT, |mut link: Link| async move {
                 unlink.exec_async(&mut link).await
@@ -154,9 +153,9 @@ impl Heartbeats {
     pub(super) async fn list(&self) -> Result<Vec<NodeState>, Fault> {
         let mut range = redis::cmd("ZREVRANGE");
         range
-            .arg(self.redis.keys().nodes())
+            .arg(keys::nodes(self.redis.prefix()))
             .arg(0)
-            .arg(NODES_MAX - 1);
+            .arg(limits::NODES_MAX - 1);
         let query = |mut link: Link| async move { range.query_async(&mut link).await };
         let names: Vec<String> = self.redis.ask(BEAT, query).await?;
         let mut nodes = join_all(names.into_iter().map(|name| self.state(name))).await;
@@ -165,7 +164,7 @@ impl Heartbeats {
     }
 
     async fn state(&self, node: String) -> NodeState {
-        let key = self.redis.keys().node(&node);
+        let key = keys::node(self.redis.prefix(), &node);
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
         let query = |mut link: Link| async move {

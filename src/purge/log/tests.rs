@@ -1,8 +1,8 @@
 //! Nodes that purge through a real `redis-server`, which is stopped, emptied and killed.
 
 use super::*;
-use crate::cache::redis::tests::{self, Running, Server, eventually, run};
 use crate::config::CutOff;
+use crate::redis::scratch::{self, Running, Server, eventually, run};
 
 fn config(cut_off: CutOff) -> config::Purge {
     config::Purge {
@@ -107,7 +107,7 @@ async fn a_node_that_starts_later_reads_the_whole_log() {
     let server = Server::start();
     let a = Node::start(&server, "a").await;
     let old = a.purges.stamp();
-    for n in 0..PAGE + 20 {
+    for n in 0..limits::PURGE_PAGE + 20 {
         let purges = a.purges.shared.as_ref().unwrap();
         purges
             .0
@@ -264,9 +264,9 @@ async fn the_log_of_a_full_redis_is_read() {
 
 #[tokio::test]
 async fn in_a_cluster_a_purge_is_confirmed_by_nodes_and_by_the_replica() {
-    let servers = tests::cluster().await;
+    let servers = scratch::cluster().await;
     let urls = servers.iter().map(Server::url).collect();
-    let mut redis = tests::config(config::Topology::Cluster(urls));
+    let mut redis = scratch::config(config::Topology::Cluster(urls));
     redis.connect_timeout = Duration::from_secs(2);
     let (a, b) = (Node::on(&redis, "a").await, Node::on(&redis, "b").await);
     eventually("both listed", || async {

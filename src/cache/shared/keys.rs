@@ -1,14 +1,9 @@
-//! Names in Redis. Everything that must lie in one slot of a cluster shares a hash tag.
+//! Names of records in Redis. What must lie in one slot of a cluster shares a hash tag.
 //!
 //! ```text
 //! {prefix}:1:{<hash>}:m           metadata
 //! {prefix}:1:{<hash>}:<i>         chunk i of an object of at most SLOT_CHUNKS chunks
 //! {prefix}:1:{<hash>/<group>}:<i> chunk i of a larger one, group = i / SLOT_CHUNKS
-//! {prefix}:{purge}:log            the purge log, a stream
-//! {prefix}:{purge}:incarnation    which log it is
-//! {prefix}:nodes                  names of nodes by the time of their last heartbeat
-//! {prefix}:node:<node>            the heartbeat of a node
-//! {prefix}:1:{probe<n>}           what a breaker's probe reads and writes
 //! ```
 //! The `1` is the major version of the records: releases that cannot read each other's records do
 //! not overwrite them either.
@@ -17,28 +12,25 @@ use crate::cache::head::Head;
 use crate::key::Key;
 use crate::limits;
 
-/// Probes are spread over so many slots, so that one dead shard of a cluster is not all of it.
-const PROBES: u8 = 32;
-
 /// Builds the names below one prefix.
 #[derive(Debug, Clone)]
-pub(crate) struct Keys {
+pub(super) struct Keys {
     prefix: String,
 }
 
 impl Keys {
-    pub(crate) fn new(prefix: &str) -> Self {
+    pub(super) fn new(prefix: &str) -> Self {
         Self {
             prefix: prefix.to_owned(),
         }
     }
 
-    pub(crate) fn metadata(&self, key: &Key) -> String {
+    pub(super) fn metadata(&self, key: &Key) -> String {
         format!("{}:1:{{{}}}:m", self.prefix, key.hash())
     }
 
     /// Name of chunk `index` of the object that `head` describes.
-    pub(crate) fn chunk(&self, head: &Head, index: u64) -> String {
+    pub(super) fn chunk(&self, head: &Head, index: u64) -> String {
         let (prefix, hash) = (&self.prefix, head.key.hash());
         match is_spread(head) {
             false => format!("{prefix}:1:{{{hash}}}:{index}"),
@@ -48,31 +40,10 @@ impl Keys {
             ),
         }
     }
-
-    pub(crate) fn log(&self) -> String {
-        format!("{}:{{purge}}:log", self.prefix)
-    }
-
-    pub(crate) fn incarnation(&self) -> String {
-        format!("{}:{{purge}}:incarnation", self.prefix)
-    }
-
-    pub(crate) fn nodes(&self) -> String {
-        format!("{}:nodes", self.prefix)
-    }
-
-    pub(crate) fn node(&self, node: &str) -> String {
-        format!("{}:node:{node}", self.prefix)
-    }
-
-    /// Name of one of the probes, drawn by `random`.
-    pub(crate) fn probe(&self, random: u8) -> String {
-        format!("{}:1:{{probe{}}}", self.prefix, random % PROBES)
-    }
 }
 
 /// Whether an object has too many chunks for one slot. One of unknown length counts as spread.
-pub(crate) fn is_spread(head: &Head) -> bool {
+pub(super) fn is_spread(head: &Head) -> bool {
     let slot = limits::SLOT_CHUNKS * limits::CHUNK_BYTES as u64;
     head.length.is_none_or(|length| length > slot)
 }
@@ -80,7 +51,7 @@ pub(crate) fn is_spread(head: &Head) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::redis::tests::head;
+    use crate::cache::shared::tests::head;
 
     #[test]
     fn a_small_object_lies_in_one_slot_and_a_large_one_in_groups() {
@@ -94,11 +65,5 @@ mod tests {
         head.length = head.length.map(|length| length + 1);
         assert_eq!(keys.chunk(&head, 63), format!("{tag}/0}}:63"));
         assert_eq!(keys.chunk(&head, 64), format!("{tag}/1}}:64"));
-    }
-
-    #[test]
-    fn log_and_incarnation_share_a_slot() {
-        let keys = Keys::new("pop");
-        assert!(keys.log().contains("{purge}") && keys.incarnation().contains("{purge}"));
     }
 }

@@ -4,34 +4,30 @@
 //! replica that lagged), the incarnation is new or made new, and what nodes hold becomes suspect.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 
-use crate::cache::redis::connect::Link;
-use crate::cache::redis::pool::{Fault, Lane};
-use crate::cache::redis::{Ask, Redis};
 use crate::limits;
 use crate::metrics::RedisCall;
 use crate::purge::Position;
+use crate::purge::log::keys;
 use crate::purge::table::Scope;
+use crate::redis::connect::Link;
+use crate::redis::pool::{Fault, Lane};
+use crate::redis::{Ask, Redis};
 
-/// Entries read at once.
-pub(super) const PAGE: usize = 500;
-/// Deadline of reading a page.
+/// How the log is read.
 const READ: Ask = Ask {
     call: RedisCall::Log,
     lane: Lane::Control,
-    within: Duration::from_millis(1000),
+    within: limits::PURGE_CALL_MAX,
 };
-/// Deadline of appending, which must be on the connection that waits for the replica.
+/// How it is appended to: on the connection that waits for the replica.
 const APPEND: Ask = Ask {
     call: RedisCall::Log,
     lane: Lane::Writes,
-    within: Duration::from_millis(1000),
+    within: limits::PURGE_CALL_MAX,
 };
-/// How long a purge waits for a replica to have it.
-const REPLICA_WAIT: Duration = Duration::from_millis(100);
 
 /// Gives the log a new incarnation, unless somebody else did.
 const ROTATE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
@@ -45,7 +41,7 @@ pub(super) struct Page {
     pub(super) last: Position,
     /// Entries in the whole log.
     pub(super) length: usize,
-    /// Entries after the cursor, at most `PAGE`; `None` is a scope of a newer release.
+    /// Entries after the cursor, at most a page; `None` is a scope of a newer release.
     pub(super) entries: Vec<(Position, Option<Scope>)>,
 }
 
@@ -58,14 +54,14 @@ pub(super) struct Appended {
 
 /// The shared log.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct Stream {
     redis: Arc<Redis>,
 }
 
 type Entries = Vec<(String, Vec<(String, String)>)>;
 type Row = (Option<u64>, Entries, Entries, usize, Entries);
 
-impl Shared {
+impl Stream {
     pub(super) fn new(redis: Arc<Redis>) -> Self {
         Self { redis }
     }
@@ -73,8 +69,8 @@ impl Shared {
     /// Reads what comes after `cursor`, and how the log stands. Writes only where there is no log:
     /// a full Redis refuses writes, and its log must be read all the same.
     pub(super) async fn read(&self, cursor: Position) -> Result<Page, Fault> {
-        let keys = self.redis.keys();
-        let (log, incarnation) = (keys.log(), keys.incarnation());
+        let prefix = self.redis.prefix();
+        let (log, incarnation) = (keys::log(prefix), keys::incarnation(prefix));
         let mut pipe = redis::pipe();
         pipe.cmd("GET").arg(&incarnation);
         pipe.cmd("XRANGE")
@@ -96,7 +92,7 @@ impl Shared {
             .arg(after)
             .arg("+")
             .arg("COUNT")
-            .arg(PAGE);
+            .arg(limits::PURGE_PAGE);
         let query = |mut link: Link| async move { pipe.query_async::<Row>(&mut link).await };
         let (incarnation, first, last, length, entries) = self.redis.ask(READ, query).await?;
         let incarnation = match incarnation {
@@ -121,7 +117,7 @@ impl Shared {
 
     /// Gives a log that has none an incarnation; somebody else's may come first.
     async fn begin(&self) -> Result<u64, Fault> {
-        let key = self.redis.keys().incarnation();
+        let key = keys::incarnation(self.redis.prefix());
         let mut pipe = redis::pipe();
         pipe.cmd("SET").arg(&key).arg(fresh()).arg("NX").ignore();
         pipe.cmd("GET").arg(&key);
@@ -134,17 +130,17 @@ impl Shared {
 
     /// Appends a purge.
     pub(super) async fn append(&self, scope: &Scope) -> Result<Appended, Fault> {
-        let keys = self.redis.keys();
+        let prefix = self.redis.prefix();
         let (kind, name) = scope.to_words();
         let mut pipe = redis::pipe();
         pipe.cmd("SET")
-            .arg(keys.incarnation())
+            .arg(keys::incarnation(prefix))
             .arg(fresh())
             .arg("NX")
             .ignore();
-        pipe.cmd("GET").arg(keys.incarnation());
+        pipe.cmd("GET").arg(keys::incarnation(prefix));
         pipe.cmd("XADD")
-            .arg(keys.log())
+            .arg(keys::log(prefix))
             .arg("MAXLEN")
             .arg("~")
             .arg(limits::PURGE_LOG_MAX);
@@ -161,7 +157,7 @@ impl Shared {
     /// Waits a moment for one replica to have what was appended, where there is one; says how many
     /// have it.
     pub(super) async fn replicate(&self) -> u64 {
-        let log = self.redis.keys().log();
+        let log = keys::log(self.redis.prefix());
         let query = |mut link: Link| async move {
             let role = link.send_beside(&log, &redis::cmd("ROLE")).await?;
             if !has_replica(&role) {
@@ -169,7 +165,7 @@ impl Shared {
             }
             let mut wait = redis::cmd("WAIT");
             wait.arg(1)
-                .arg(u64::try_from(REPLICA_WAIT.as_millis()).unwrap_or_default());
+                .arg(u64::try_from(limits::PURGE_REPLICA_WAIT.as_millis()).unwrap_or_default());
             let replicas = link.send_beside(&log, &wait).await?;
             Ok(u64::from_redis_value(replicas)?)
         };
@@ -184,7 +180,7 @@ impl Shared {
         let mut eval = redis::cmd("EVAL");
         eval.arg(ROTATE)
             .arg(1)
-            .arg(self.redis.keys().incarnation())
+            .arg(keys::incarnation(self.redis.prefix()))
             .arg(old)
             .arg(fresh());
         let query = |mut link: Link| async move { eval.exec_async(&mut link).await };

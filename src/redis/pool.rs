@@ -12,20 +12,11 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cache::redis::connect::{Connector, Link};
 use crate::config;
+use crate::limits;
 use crate::metrics::METRICS;
+use crate::redis::connect::{Connector, Link};
 
-/// Chunks under way on one connection: enough to hide a round trip, and 1 MiB at most.
-const CHUNK_WINDOW: usize = 4;
-/// Small calls under way on the control connection.
-const CONTROL_WINDOW: usize = 256;
-/// Writes under way.
-const WRITE_WINDOW: usize = 8;
-
-/// Waits before connecting again: from the first, doubling, to the last, each shortened at random.
-const BACKOFF_MIN: Duration = Duration::from_millis(25);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A connection that lived so long was a good one: the next wait is the shortest again.
 const STEADY: Duration = Duration::from_secs(5);
 
@@ -34,8 +25,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Heads, the purge log, heartbeats: small and urgent.
+pub enum Lane {
+    /// What is small and urgent.
     Control,
     /// Reading chunks.
     Chunks,
@@ -45,7 +36,7 @@ pub(crate) enum Lane {
 
 /// Why a call gave no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// No answer within the deadline.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -123,9 +114,9 @@ impl Pool {
             slots: slots.collect(),
             next: AtomicUsize::new(0),
             failures_max: config.breaker_failures.max(1),
-            control: Semaphore::new(CONTROL_WINDOW),
-            chunks: Semaphore::new(connections * CHUNK_WINDOW),
-            writes: Semaphore::new(WRITE_WINDOW),
+            control: Semaphore::new(limits::REDIS_CALLS_MAX),
+            chunks: Semaphore::new(connections * limits::REDIS_CHUNKS_MAX),
+            writes: Semaphore::new(limits::REDIS_WRITES_MAX),
             error: Mutex::new(None),
         }
     }
@@ -201,7 +192,7 @@ impl Pool {
         let Some(slot) = self.slots.get(index) else {
             return;
         };
-        let (mut epoch, mut wait, mut told) = (0, BACKOFF_MIN, false);
+        let (mut epoch, mut wait, mut told) = (0, limits::REDIS_BACKOFF_MIN, false);
         loop {
             let connecting = timeout(self.connector.deadline(), self.connector.connect());
             let error = match connecting.await {
@@ -213,7 +204,7 @@ impl Pool {
                     tracing::info!(connection = index, "redis connected");
                     self.watch(slot).await;
                     if born.elapsed() >= STEADY {
-                        wait = BACKOFF_MIN;
+                        wait = limits::REDIS_BACKOFF_MIN;
                     }
                     told = false;
                     self.last_error().unwrap_or_default()
@@ -227,7 +218,7 @@ impl Pool {
                 told = true;
             }
             sleep(wait.mul_f32(0.5 + fastrand::f32() / 2.0)).await;
-            wait = (wait * 2).min(BACKOFF_MAX);
+            wait = (wait * 2).min(limits::REDIS_BACKOFF_MAX);
         }
     }
 

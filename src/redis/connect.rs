@@ -21,11 +21,9 @@ use redis::{
 };
 
 use crate::config;
+use crate::limits;
 
-/// Tries of one cluster command: enough for a redirection or two, few enough for a deadline.
-const CLUSTER_RETRIES: u32 = 3;
-
-/// Why the shared tier cannot be set up as configured.
+/// Why Redis cannot be set up as configured.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A PEM file cannot be read.
@@ -85,7 +83,7 @@ impl Connector {
                 let hosts = nodes.len();
                 let nodes = nodes.into_iter().map(|node| with_credentials(node, config));
                 let mut builder = ClusterClient::builder(nodes)
-                    .retries(CLUSTER_RETRIES)
+                    .retries(limits::REDIS_CLUSTER_TRIES)
                     .min_retry_wait(10)
                     .max_retry_wait(100)
                     .tcp_settings(tcp_settings())
@@ -189,7 +187,7 @@ impl Sentinels {
 
 /// A connection that many calls share; a clone costs no connection.
 #[derive(Clone)]
-pub(crate) enum Link {
+pub enum Link {
     /// To one server.
     Single(MultiplexedConnection),
     /// To every master of a cluster.
@@ -198,7 +196,11 @@ pub(crate) enum Link {
 
 impl Link {
     /// Sends `cmd`, which names no key itself, to the master on which `key` lies.
-    pub(crate) async fn send_beside(&mut self, key: &str, cmd: &Cmd) -> RedisResult<Value> {
+    ///
+    /// # Errors
+    ///
+    /// What the server or the way to it said.
+    pub async fn send_beside(&mut self, key: &str, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Single(connection) => connection.req_packed_command(cmd).await,
             Self::Cluster(connection) => {

@@ -1,0 +1,284 @@
+//! What becomes of an origin's answer: confirmed, stored while it is read, or handed over.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+
+use crate::asset::Maturity;
+use crate::cache::engine::{Ask, Engine, Failure, How};
+use crate::cache::fill::{Arrival, run_result};
+use crate::cache::filler::Filler;
+use crate::cache::flight::{Flight, Landing};
+use crate::cache::head::{Generation, Head};
+use crate::cache::object::{Object, RunError, Stretch};
+use crate::cache::plan::{Plan, Shape, content_length};
+use crate::cache::ripen::{maturity, ripen};
+use crate::cache::spill::Spill;
+use crate::clock;
+use crate::http::freshness::{self, Answer, Judgement};
+use crate::limits::{LARGE_PASS_MARK_LIFE, OBJECT_OVERHEAD_BYTES, PASS_MARK_LIFE};
+use crate::metrics::{FillResult, Outcome, Tier};
+use crate::origin::{Body, Reply};
+
+impl Engine {
+    /// Confirms a stored object by a 304 (RFC 9111 section 4.3.4).
+    ///
+    /// A 304 that forbids to store ends the copy, and everyone asks for themselves.
+    pub(crate) async fn confirm(
+        &self,
+        ask: &Ask,
+        object: &Arc<Object>,
+        arrival: &Arrival,
+        flight: &Flight,
+    ) -> FillResult {
+        let mut head = (*object.head()).clone();
+        freshness::merge_not_modified(&mut head.headers, &arrival.reply.headers);
+        let answer = Answer {
+            status: head.status,
+            headers: &head.headers,
+            asked: arrival.asked,
+            arrived: arrival.arrived,
+        };
+        let maturity = maturity(ask.kind, object);
+        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
+        let Judgement::Store {
+            freshness,
+            initial_age,
+        } = freshness::judge(&answer, fallback)
+        else {
+            self.withdraw(object).await;
+            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+            flight.land(Landing::Pass);
+            return FillResult::Uncacheable;
+        };
+        head.detach();
+        object.set_head(Head {
+            freshness,
+            initial_age,
+            fetched: arrival.arrived,
+            stamp: flight.stamp(),
+            ..head
+        });
+        self.keep(object, flight);
+        if let Some(shared) = self.shared() {
+            shared.spill(Spill {
+                head: object.head(),
+                chunks: Vec::new(),
+                whole: false,
+            });
+        }
+        let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
+        flight.land(Landing::Object(Arc::clone(object), how));
+        FillResult::Confirmed
+    }
+
+    /// Stores an answer while it is read, or hands it to the one who asked.
+    pub(crate) async fn take_in(
+        self: &Arc<Self>,
+        ask: &Ask,
+        arrival: Arrival,
+        flight: &Arc<Flight>,
+    ) -> Result<FillResult, Failure> {
+        let plan = arrival.plan;
+        let Some(head) = head_of(ask, &arrival, flight) else {
+            // What HEAD is answered says nothing of GET: one client could keep a key from storing.
+            if plan != Plan::HeadOnly {
+                self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+            }
+            return Ok(hand_over(ask, arrival.reply, plan, flight));
+        };
+        let reply = arrival.reply;
+        match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
+            Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
+            Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
+            Shape::Run(span) => self.take_body(ask, head, span, (reply, flight)).await,
+        }
+    }
+
+    /// Takes in an object whose blocks are fetched when they are read.
+    async fn take_head(
+        &self,
+        ask: &Ask,
+        head: Head,
+        status: StatusCode,
+        flight: &Flight,
+    ) -> Result<FillResult, Failure> {
+        let object = self.object(ask, head, Tier::Origin).await?;
+        self.keep(&object, flight);
+        flight.land(Landing::Object(object, How::fetched(Outcome::Miss, status)));
+        Ok(FillResult::Complete)
+    }
+
+    async fn take_body(
+        self: &Arc<Self>,
+        ask: &Ask,
+        head: Head,
+        span: Stretch,
+        (reply, flight): (Reply, &Arc<Flight>),
+    ) -> Result<FillResult, Failure> {
+        let how = How::fetched(Outcome::Miss, reply.status);
+        let object = self.object(ask, head, Tier::Origin).await?;
+        let is_whole = span
+            == Stretch {
+                first: 0,
+                end: object.length(),
+            };
+        let mut filler = Filler::first(self.memory(), &object, span);
+        filler.reserve().await.map_err(|_| Failure::NoRoom)?;
+        if !is_whole {
+            self.keep(&object, flight);
+        }
+        flight.land(Landing::Object(Arc::clone(&object), how));
+        let brought = pump(reply.body, &mut filler).await;
+        if let Err(error) = brought.and_then(|()| filler.finish()) {
+            tracing::warn!(key = %ask.key, error = %error, "body of a fill broke");
+            self.memory().remove_object(&object);
+            if error == RunError::TooLarge {
+                self.mark(&ask.key, clock::now().after(LARGE_PASS_MARK_LIFE));
+            }
+            return Ok(run_result(&error));
+        }
+        if is_whole {
+            ripen(ask.kind, &object, &ask.source.site.lifetimes);
+            self.keep(&object, flight);
+        }
+        Ok(self.settle(&object, span, is_whole))
+    }
+
+    /// Puts what was filled where others find it: memory and, behind that, Redis.
+    pub(crate) fn settle(&self, object: &Arc<Object>, span: Stretch, is_whole: bool) -> FillResult {
+        let head = object.head();
+        if !self.holds(&head.key, &head.stamp) {
+            self.memory().remove_object(object);
+            return FillResult::Purged;
+        }
+        if !is_whole {
+            self.memory().insert_block(object, span);
+        }
+        if let Some(shared) = self.shared() {
+            object.set_in_redis(true);
+            shared.spill(Spill {
+                head,
+                chunks: object.chunks_in(span),
+                whole: is_whole,
+            });
+        }
+        FillResult::Complete
+    }
+
+    /// Takes back an object that the origin has withdrawn or replaced, here and in Redis.
+    pub(crate) async fn withdraw(&self, object: &Arc<Object>) {
+        self.memory().remove_object(object);
+        if let Some(shared) = self.shared() {
+            shared.forget(&object.head()).await;
+        }
+    }
+
+    /// Puts an object into the index, unless it is there or was purged meanwhile.
+    pub(crate) fn keep(&self, object: &Arc<Object>, flight: &Flight) {
+        let head = object.head();
+        let is_there = self
+            .memory()
+            .look(&head.key)
+            .is_some_and(|it| Arc::ptr_eq(&it, object));
+        if !is_there && self.holds(&head.key, &head.stamp) {
+            self.memory().insert(object, flight.joined());
+        }
+    }
+
+    /// Makes an object without bytes, charged with what it costs beside them.
+    ///
+    /// # Errors
+    /// [`Failure::NoRoom`] when the budget has no room in time.
+    pub(crate) async fn object(
+        &self,
+        ask: &Ask,
+        mut head: Head,
+        tier: Tier,
+    ) -> Result<Arc<Object>, Failure> {
+        head.detach();
+        let headers: usize = head
+            .headers
+            .iter()
+            .map(|(n, v)| n.as_str().len() + v.len())
+            .sum();
+        let target = ask.target.path.len() + ask.target.query.as_ref().map_or(0, String::len);
+        let cost = OBJECT_OVERHEAD_BYTES + headers + head.key.as_str().len() + target;
+        let permit = self
+            .memory()
+            .reserve(cost)
+            .await
+            .map_err(|_| Failure::NoRoom)?;
+        Ok(Object::new(head, ask.target.clone(), tier, permit))
+    }
+}
+
+/// The head under which an answer is stored; `None` when it may not be.
+fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
+    let reply = &arrival.reply;
+    let status = if reply.span.is_some() {
+        StatusCode::OK
+    } else {
+        reply.status
+    };
+    let length = reply
+        .span
+        .map(|span| span.total)
+        .or_else(|| content_length(&reply.headers));
+    let mut headers = reply.headers.clone();
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(CONTENT_RANGE);
+    let answer = Answer {
+        status,
+        headers: &headers,
+        asked: arrival.asked,
+        arrived: arrival.arrived,
+    };
+    let fallback = ask
+        .kind
+        .fallback(&ask.source.site.lifetimes, Maturity::Growing);
+    let Judgement::Store {
+        freshness,
+        initial_age,
+    } = freshness::judge(&answer, fallback)
+    else {
+        return None;
+    };
+    headers.remove(AGE);
+    Some(Head {
+        key: ask.key.clone(),
+        status,
+        headers,
+        length,
+        generation: Generation::random(),
+        fetched: arrival.arrived,
+        initial_age,
+        freshness,
+        stamp: flight.stamp(),
+    })
+}
+
+/// Gives an answer that may not be stored to the one who asked for it.
+///
+/// An answer to a part that only this cache asked for is of no use to the client, who asks again.
+fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
+    if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
+        flight.land(Landing::Pass);
+    } else {
+        flight.land_stream(reply.into());
+    }
+    FillResult::Uncacheable
+}
+
+/// Moves a body into a run.
+///
+/// A fast origin has the next piece ready each time, and a task that never waits keeps its thread:
+/// after each piece those who wait for it, on this thread too, go first.
+pub(crate) async fn pump(mut body: Box<dyn Body>, filler: &mut Filler) -> Result<(), RunError> {
+    while let Some(piece) = body.piece().await? {
+        filler.push(piece).await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}

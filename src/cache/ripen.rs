@@ -1,0 +1,49 @@
+//! Manifests say in their bodies whether they still grow, which decides how long they live.
+
+use crate::asset::{Kind, Maturity, manifest_is_finished};
+use crate::cache::object::{Object, Stretch};
+use crate::config::Lifetimes;
+use crate::http::freshness::{self, Answer, Judgement};
+
+/// Whether an object still grows.
+#[must_use]
+pub fn maturity(kind: Kind, object: &Object) -> Maturity {
+    if !kind.is_manifest() {
+        return Maturity::Growing;
+    }
+    let chunks = object.chunks_in(Stretch {
+        first: 0,
+        end: object.length(),
+    });
+    let is_finished = match chunks.as_slice() {
+        [(_, only)] => manifest_is_finished(kind, only),
+        several => {
+            let body: Vec<_> = several.iter().map(|(_, chunk)| chunk.as_ref()).collect();
+            manifest_is_finished(kind, &body.concat())
+        }
+    };
+    if is_finished {
+        Maturity::Finished
+    } else {
+        Maturity::Growing
+    }
+}
+
+/// Gives a manifest that turned out to be finished the longer life that such ones have.
+pub fn ripen(kind: Kind, object: &Object, lifetimes: &Lifetimes) {
+    if maturity(kind, object) == Maturity::Growing {
+        return;
+    }
+    object.amend(|head| {
+        let answer = Answer {
+            status: head.status,
+            headers: &head.headers,
+            asked: head.fetched,
+            arrived: head.fetched,
+        };
+        let fallback = kind.fallback(lifetimes, Maturity::Finished);
+        if let Judgement::Store { freshness, .. } = freshness::judge(&answer, fallback) {
+            head.freshness = freshness;
+        }
+    });
+}
