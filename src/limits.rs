@@ -135,6 +135,9 @@ pub const HEARTBEAT_CALL_MAX: Duration = Duration::from_millis(500);
 /// How often a node tries to read the purge log until it has read it once.
 pub const PURGE_FIRST_POLL: Duration = Duration::from_millis(20);
 
+/// How long a node that starts says that it is not ready, since it has not read the purge log.
+pub const PURGE_FIRST_WAIT_MAX: Duration = Duration::from_secs(2);
+
 /// How often a node writes its heartbeat, and how long the heartbeat lives.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].

@@ -45,7 +45,7 @@ impl Admin {
             (source.site.name.clone(), up)
         };
         judge(Facts {
-            serving: self.life.is_serving(),
+            serving: self.life.is_serving() && !self.purges.is_starting(),
             draining: self.life.is_draining(),
             origins: self.sources.iter().map(|source| origin(source)).collect(),
             redis: self.redis.as_ref().map(|redis| redis.state().up),

@@ -16,8 +16,12 @@ use tokio::sync::futures::Notified;
 pub struct Budget {
     limit: usize,
     used: AtomicUsize,
+    lent: AtomicUsize,
     freed: Notify,
 }
+
+/// Share of the limit that may be lent: what readers could hold back when all of it is evicted.
+const LENT_PERCENT_MAX: usize = 25;
 
 impl Budget {
     /// Makes a budget of `limit` bytes.
@@ -26,6 +30,7 @@ impl Budget {
         Arc::new(Self {
             limit,
             used: AtomicUsize::new(0),
+            lent: AtomicUsize::new(0),
             freed: Notify::new(),
         })
     }
@@ -74,9 +79,40 @@ impl Budget {
         self.freed.notify_waiters();
     }
 
+    /// Lends `bytes` that others own to a reader, unless too much is lent.
+    ///
+    /// What is lent cannot be freed by evicting it. Without this bound, patient readers of as many
+    /// places as there are chunks would hold the whole budget, and nothing could be filled.
+    #[must_use]
+    pub fn lend(self: &Arc<Self>, bytes: usize) -> Option<Loan> {
+        let most = self.limit / 100 * LENT_PERCENT_MAX;
+        self.lent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |lent| {
+                lent.checked_add(bytes).filter(|sum| *sum <= most)
+            })
+            .ok()?;
+        Some(Loan {
+            budget: Arc::clone(self),
+            bytes,
+        })
+    }
+
     /// Waits for the next permit to drop; create it before the try that may fail.
     pub fn freed(&self) -> Notified<'_> {
         self.freed.notified()
+    }
+}
+
+/// Bytes that a reader holds of a chunk that others own; returned on drop.
+#[derive(Debug)]
+pub struct Loan {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.budget.lent.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -158,6 +194,17 @@ mod tests {
         drop(bytes);
         assert_eq!(budget.used(), 10);
         drop(slice);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_quarter_may_be_lent_and_what_is_returned_again() {
+        let budget = Budget::new(400);
+        let loans: Vec<_> = (0..10).map_while(|_| budget.lend(10)).collect();
+        assert_eq!(loans.len(), 10);
+        assert!(budget.lend(1).is_none());
+        drop(loans);
+        assert!(budget.lend(100).is_some());
         assert_eq!(budget.used(), 0);
     }
 

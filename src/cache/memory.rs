@@ -201,6 +201,14 @@ impl Memory {
         self.make_room(bytes).ok_or(RunError::NoRoom)
     }
 
+    /// Takes room for a copy that cannot wait, evicting for it; beyond the limit when there is
+    /// nothing to evict.
+    #[must_use]
+    pub fn charge(&self, bytes: usize) -> Permit {
+        self.make_room(bytes)
+            .unwrap_or_else(|| self.budget.charge(bytes))
+    }
+
     /// Writes the gauges; called at each scrape.
     pub fn report(&self) {
         METRICS

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cache::budget::hold;
+use crate::cache::budget::{Loan, hold};
 use crate::cache::engine::{Engine, Source};
 use crate::cache::object::{Object, Peek, Progress, RunError};
-use crate::limits::{BLOCK_BYTES, READ_AHEAD_BLOCKS, RUN_WAIT_MAX, SLOW_PIECE_BYTES};
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, READ_AHEAD_BLOCKS, RUN_WAIT_MAX, SLOW_PIECE_BYTES};
 use crate::metrics::Tier;
 
 /// A client that took longer than this for its last piece may be slow.
@@ -33,6 +33,8 @@ pub struct Reader {
     /// The block that was entered last.
     block: Option<u64>,
     given: Option<(Instant, u64)>,
+    /// What the piece given last holds of the cache's own bytes.
+    loan: Option<Loan>,
 }
 
 impl Reader {
@@ -47,6 +49,7 @@ impl Reader {
             end: None,
             block: None,
             given: None,
+            loan: None,
         }
     }
 
@@ -77,14 +80,17 @@ impl Reader {
     /// # Errors
     /// [`RunError`] when the bytes cannot be had; the response must then end abnormally.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RunError> {
-        let is_slow = self.is_slow();
+        self.loan = match self.is_slow() {
+            true => None,
+            false => self.engine.memory().budget().lend(CHUNK_BYTES),
+        };
         loop {
             if self.end.is_some_and(|end| self.at >= end) {
                 return Ok(None);
             }
             match self.object.peek(self.at) {
-                Peek::Bytes(bytes) if is_slow => return Ok(Some(self.give_piece(bytes))),
-                Peek::Bytes(bytes) => return Ok(Some(self.give(bytes))),
+                Peek::Bytes(bytes) if self.loan.is_some() => return Ok(Some(self.give(bytes))),
+                Peek::Bytes(bytes) => return Ok(Some(self.give_piece(bytes))),
                 Peek::End => return Ok(None),
                 Peek::Wait(progress) => {
                     wait(progress).await?;
@@ -104,15 +110,13 @@ impl Reader {
         bytes
     }
 
-    /// Copies a piece for a slow client, who would else hold a whole chunk of an object that may
-    /// be evicted meanwhile.
+    /// Copies a piece for a client that is slow, or one of too many: it would else hold a whole
+    /// chunk of an object that may be evicted meanwhile.
     fn give_piece(&mut self, mut bytes: Bytes) -> Bytes {
         bytes.truncate(SLOW_PIECE_BYTES);
         let piece = self.give(bytes);
-        hold(
-            piece.to_vec(),
-            self.engine.memory().budget().charge(piece.len()),
-        )
+        let permit = self.engine.memory().charge(piece.len());
+        hold(piece.to_vec(), permit)
     }
 
     /// Whether the client took long for its last piece; asked when it wants the next one.

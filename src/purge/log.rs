@@ -167,6 +167,14 @@ impl Purges {
         self.shared.is_some() && self.silence() > self.config.lease
     }
 
+    /// Whether the shared log was not read yet and may still be read soon: what lies in Redis is
+    /// suspect until then, so it is early to serve. Ends by itself where Redis does not answer.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        let is_unread = self.read_at.load(Ordering::Relaxed) == 0;
+        self.shared.is_some() && is_unread && self.born.elapsed() < limits::PURGE_FIRST_WAIT_MAX
+    }
+
     /// Whether stored responses must be revalidated before each use, since the node is cut off and
     /// was told to ask then.
     #[must_use]
