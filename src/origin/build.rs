@@ -10,7 +10,7 @@ use crate::config::{Site, Store as Kind};
 use crate::origin::azure::{self, Azure};
 use crate::origin::client::{Client, Options};
 use crate::origin::endpoint::Endpoint;
-use crate::origin::endpoints::Endpoints;
+use crate::origin::endpoints::{Endpoints, Recovery};
 use crate::origin::file::Directory;
 use crate::origin::google::{self, Google};
 use crate::origin::remote::{Check, Remote};
@@ -110,10 +110,15 @@ fn remote(site: &Site, store: impl Store) -> Result<Arc<dyn Origin>, BuildError>
         path: path.clone(),
         every: settings.health_interval,
     });
+    let recovery = if check.is_some() {
+        Recovery::Check
+    } else {
+        Recovery::Request
+    };
     let remote = Remote {
         store: Box::new(store),
         client: Arc::new(client),
-        endpoints: Endpoints::new(&site.name, endpoints(site)?),
+        endpoints: Endpoints::new(&site.name, endpoints(site)?, recovery),
         check,
     };
     Ok(Arc::new(Retrying::new(remote, site.deadlines)))

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Deadlines;
 use crate::origin::endpoint::{Endpoint, Scheme};
+use crate::origin::endpoints::Trouble;
 use crate::origin::resolver::Resolver;
 use crate::origin::wire::{Framing, Lease, Wire};
 use crate::origin::{Delimited, Error, Refusal, answer};
@@ -99,13 +100,21 @@ pub struct Failure {
     pub error: Error,
     /// Whether a pooled connection died before the head, which says nothing of the endpoint.
     pub stale: bool,
+    /// What it says of the endpoint.
+    pub trouble: Option<Trouble>,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let trouble = match error {
+            Error::Connect { .. } => Some(Trouble::Unreachable),
+            Error::FirstByte { .. } => Some(Trouble::Silent),
+            _ => None,
+        };
         Self {
             error,
             stale: false,
+            trouble,
         }
     }
 }
@@ -228,8 +237,10 @@ impl Client {
                 }
             }
             ErrorType::InvalidHTTPHeader => refused(endpoint),
+            // One object may make a server drop its connections; that is no dead server.
             _ => Failure {
                 stale: again || opened.reused,
+                trouble: Some(Trouble::Silent),
                 ..no_connection(endpoint, format!("closed before the head: {error}"))
             },
         }

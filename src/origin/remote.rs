@@ -15,7 +15,7 @@ use crate::metrics::METRICS;
 use crate::origin::answer::{self, Fault};
 use crate::origin::client::{Answer, Client, Connection, Failure, Route};
 use crate::origin::endpoint::Endpoint;
-use crate::origin::endpoints::Endpoints;
+use crate::origin::endpoints::{Endpoints, Trouble};
 use crate::origin::request::{self, Place};
 use crate::origin::scrub::{self, Verdict};
 use crate::origin::store::{Dialect, Store};
@@ -51,6 +51,15 @@ pub struct Check {
 }
 
 impl Remote {
+    /// Answers what needs no asking: the store can have no such key.
+    #[must_use]
+    pub fn unasked(&self, fetch: &Fetch) -> Option<Reply> {
+        let endpoint = self.endpoints.get(0)?;
+        let place = self.store.place(endpoint, fetch);
+        let absent = || bare(StatusCode::NOT_FOUND, &HeaderMap::new());
+        place.is_none().then(absent)
+    }
+
     /// Asks the endpoint of this index once.
     ///
     /// # Errors
@@ -100,23 +109,30 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            connection: Connection::Pooled,
+            // Whether it takes connections is half of the question.
+            connection: Connection::Fresh,
         };
         let head = Fetch {
             head_only: true,
             ..Fetch::default()
         };
-        let healthy = match request::build(endpoint, &place, &head) {
+        let began = Instant::now();
+        let trouble = match request::build(endpoint, &place, &head) {
             Ok(parts) => match self.send(route, parts).await {
-                Ok(answer) => !answer.status.is_server_error(),
-                Err(failure) => failure.stale,
+                Ok(answer) if answer.status.is_server_error() => Some(Trouble::Unreachable),
+                Ok(_) => None,
+                // Neither health nor a fault of the endpoint.
+                Err(failure) if failure.stale => return,
+                Err(failure) => failure.trouble.or(Some(Trouble::Unreachable)),
             },
-            Err(_) => false,
+            Err(_) => Some(Trouble::Unreachable),
         };
-        if healthy {
-            self.endpoints.succeeded(index);
-        } else {
-            self.endpoints.failed(index, Instant::now());
+        let now = Instant::now();
+        match trouble {
+            None => self.endpoints.passed(index, now),
+            Some(Trouble::Silent) => self.endpoints.failed(index, Trouble::Silent, began, now),
+            // This holds whatever requests came to meanwhile.
+            Some(trouble) => self.endpoints.failed(index, trouble, now, now),
         }
     }
 
