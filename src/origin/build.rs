@@ -16,6 +16,7 @@ use crate::origin::google::{self, Google};
 use crate::origin::remote::{Check, Remote};
 use crate::origin::retry::Retrying;
 use crate::origin::s3::{self, Addressing, S3};
+use crate::origin::seldom::Seldom;
 use crate::origin::store::Store;
 use crate::origin::web::Web;
 use crate::origin::{Origin, sign};
@@ -120,6 +121,7 @@ fn remote(site: &Site, store: impl Store) -> Result<Arc<dyn Origin>, BuildError>
         client: Arc::new(client),
         endpoints: Endpoints::new(&site.name, endpoints(site)?, recovery),
         check,
+        faults: Seldom::default(),
     };
     Ok(Arc::new(Retrying::new(remote, site.deadlines)))
 }

@@ -385,6 +385,20 @@ mod tests {
             ("HTTP/1.1 304 OK\n\n", "unasked-not-modified"),
             ("HTTP/1.1 101 OK\nUpgrade: x\n\n", "malformed-head"),
             ("nonsense\n\n", "malformed-head"),
+            ("HTTP/1.1 700 Odd\nContent-Length: 0\n\n", "wrong-status"),
+            ("HTTP/1.1 407 No\nContent-Length: 0\n\n", "wrong-status"),
+            (
+                "HTTP/1.1 200 OK\nContent-Length: 9223372036854775808\n\nhello",
+                "too-long",
+            ),
+            (
+                "HTTP/1.1 200 OK\nContent-length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+                "ambiguous-framing",
+            ),
+            (
+                "HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n0\n\n",
+                "ambiguous-framing",
+            ),
         ] {
             let error = fetched(vec![vec![say(text)]]).await.unwrap_err();
             let Error::Refused { reason: given, .. } = error else {
@@ -392,6 +406,40 @@ mod tests {
             };
             assert_eq!(given.as_str(), reason, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn statuses_without_a_body_have_none_whatever_their_fields_say() {
+        for (status, length) in [(204, None), (205, Some("0"))] {
+            for text in ["", "Content-Length: 0\n", "Content-Length: 5\n"] {
+                let script = vec![say(&format!("HTTP/1.1 {status} No\n{text}\n")), Step::Close];
+                let origin = Scripted::start(vec![script, whole("after")]).await;
+                let client = web(&[&origin.url]);
+                let mut reply = client.fetch(&get("/a")).await.unwrap();
+                assert_eq!(reply.status, status);
+                let given = reply.headers.get("content-length");
+                assert_eq!(given.map(HeaderValue::as_bytes), length.map(str::as_bytes));
+                assert!(read_all(&mut reply.body).await.unwrap().is_empty());
+                let mut after = client.fetch(&get("/a")).await.unwrap();
+                assert_eq!(read_all(&mut after.body).await.unwrap(), b"after");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_204_with_a_late_body_spoils_no_later_answer() {
+        let late = Step::Wait(Duration::from_millis(20));
+        let odd = vec![
+            say("HTTP/1.1 204 No\nContent-Length: 5\n\n"),
+            late,
+            say("hello"),
+        ];
+        let origin = Scripted::start(vec![odd, whole("after")]).await;
+        let client = web(&[&origin.url]);
+        let mut reply = client.fetch(&get("/a")).await.unwrap();
+        assert!(read_all(&mut reply.body).await.unwrap().is_empty());
+        let mut after = client.fetch(&get("/a")).await.unwrap();
+        assert_eq!(read_all(&mut after.body).await.unwrap(), b"after");
     }
 
     #[tokio::test]
