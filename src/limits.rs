@@ -84,6 +84,12 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Largest request head accepted.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// Largest head of an origin's answer: it is stored beside each object and sent to each client.
+pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
+pub const RESPONSE_FIELDS_MAX: usize = 200;
+
 /// Most ranges served in one multipart answer; more are answered by the whole object.
 pub const RANGES_MAX: usize = 8;
 

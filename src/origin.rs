@@ -19,6 +19,7 @@ pub mod endpoint;
 pub mod endpoints;
 pub mod file;
 pub mod google;
+pub mod location;
 pub mod path;
 pub mod remote;
 pub mod request;
@@ -31,6 +32,7 @@ mod scripted;
 #[cfg(test)]
 mod scripted_tls;
 pub mod scrub;
+pub mod seldom;
 pub mod sign;
 pub mod store;
 pub mod tally;
@@ -61,6 +63,8 @@ pub struct Fetch {
     pub pin: Option<Pin>,
     /// Validators of a stored copy, for a 304 in place of a body.
     pub validators: Option<Validators>,
+    /// `CDN-Loop` (RFC 8586) of the request that led to this fetch, all its fields joined.
+    pub cdn_loop: Option<HeaderValue>,
 }
 
 /// What identifies one version of an object.
@@ -256,6 +260,15 @@ pub enum Refusal {
     MalformedHead,
     /// A store's redirect to another place: the wrong region or endpoint is configured.
     Redirected,
+    /// A status outside of 100 to 599, or 407, which only a proxy of ours may send.
+    WrongStatus,
+    /// A Content-Length that no counter of bytes holds.
+    TooLong,
+    /// A head above [`crate::limits::RESPONSE_HEAD_BYTES_MAX`] or
+    /// [`crate::limits::RESPONSE_FIELDS_MAX`].
+    HeadTooLarge,
+    /// Transfer-Encoding beside Content-Length or in HTTP/1.0: where the body ends is disputable.
+    AmbiguousFraming,
     /// An encoded body (gzip, ...) in answer to a request for the identity encoding with Range.
     Encoded,
 }
@@ -272,6 +285,10 @@ impl Refusal {
             Self::UnaskedNotModified => "unasked-not-modified",
             Self::MalformedHead => "malformed-head",
             Self::Redirected => "redirected",
+            Self::WrongStatus => "wrong-status",
+            Self::TooLong => "too-long",
+            Self::HeadTooLarge => "head-too-large",
+            Self::AmbiguousFraming => "ambiguous-framing",
             Self::Encoded => "encoded",
         }
     }

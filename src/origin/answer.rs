@@ -7,10 +7,16 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
     TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::http::range::Wanted;
+use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::origin::{Fetch, Pin, Refusal, Span, Validators};
+
+/// The last status that means anything (RFC 9110 section 15).
+const STATUS_MAX: u16 = 599;
+/// Colon, space and line end of a field.
+const FIELD_OVERHEAD_BYTES: usize = 4;
 
 /// Why an answer is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,10 @@ pub fn check(
     status: StatusCode,
     headers: &HeaderMap,
 ) -> Result<Option<Span>, Fault> {
+    if status.as_u16() > STATUS_MAX || status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+        return Err(Refusal::WrongStatus.into());
+    }
+    check_size(headers)?;
     let length = content_length(headers)?;
     check_transfer_encoding(headers)?;
     match status {
@@ -68,7 +78,8 @@ pub fn check(
 /// Returns the one value of all Content-Length fields, where there is any.
 ///
 /// # Errors
-/// [`Refusal::MalformedHead`] where they are no numbers or contradict each other.
+/// [`Refusal::MalformedHead`] where they are no numbers or contradict each other,
+/// [`Refusal::TooLong`] where they exceed [`i64::MAX`].
 pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let mut length = None;
     for field in headers.get_all(CONTENT_LENGTH) {
@@ -81,7 +92,42 @@ pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
             length = Some(value);
         }
     }
+    if length.is_some_and(|length| i64::try_from(length).is_err()) {
+        return Err(Refusal::TooLong);
+    }
     Ok(length)
+}
+
+/// Whether an answer of this status has no body, whatever its fields say (RFC 9110 section 15).
+#[must_use]
+pub fn is_bodiless(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+/// Whether the fields of an answer without body promise none either; a server that gets this wrong
+/// may send bytes that the next answer of its connection would begin with.
+#[must_use]
+pub fn promises_nothing(status: StatusCode, headers: &HeaderMap) -> bool {
+    match (status, content_length(headers)) {
+        // Its fields describe the body that a 200 would have.
+        (StatusCode::NOT_MODIFIED, _) | (_, Ok(Some(0))) => true,
+        (StatusCode::NO_CONTENT, Ok(None)) => !headers.contains_key(TRANSFER_ENCODING),
+        _ => false,
+    }
+}
+
+fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
+    let field = |(name, value): (&HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES
+    };
+    let bytes: usize = headers.iter().map(field).sum();
+    if headers.len() > RESPONSE_FIELDS_MAX || bytes > RESPONSE_HEAD_BYTES_MAX {
+        return Err(Refusal::HeadTooLarge);
+    }
+    Ok(())
 }
 
 /// Returns the strong pin of what an answer describes, `total` being the whole object's length.
@@ -377,6 +423,34 @@ mod tests {
     }
 
     #[test]
+    fn a_status_that_means_nothing_here_is_refused() {
+        for (status, expected) in [
+            (599, Ok(None)),
+            (600, refused(Refusal::WrongStatus)),
+            (999, refused(Refusal::WrongStatus)),
+            (407, refused(Refusal::WrongStatus)),
+        ] {
+            assert_eq!(answer(&Fetch::default(), status, &[]), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_head_beyond_its_bounds_is_refused() {
+        let check = |fields: usize, bytes: usize| {
+            let mut headers = HeaderMap::new();
+            for _ in 0..fields {
+                headers.append("x-a", HeaderValue::from_str(&"a".repeat(bytes)).unwrap());
+            }
+            check(&Fetch::default(), StatusCode::OK, &headers)
+        };
+        assert_eq!(check(RESPONSE_FIELDS_MAX, 1), Ok(None));
+        let too_large = refused(Refusal::HeadTooLarge);
+        assert_eq!(check(RESPONSE_FIELDS_MAX + 1, 1), too_large);
+        assert_eq!(check(1, RESPONSE_HEAD_BYTES_MAX - 7), Ok(None));
+        assert_eq!(check(1, RESPONSE_HEAD_BYTES_MAX - 6), too_large);
+    }
+
+    #[test]
     fn contradicting_framing_is_malformed() {
         let malformed = refused(Refusal::MalformedHead);
         for (fields, expected) in [
@@ -393,6 +467,11 @@ mod tests {
             (vec![("content-length", "-5")], malformed),
             (vec![("content-length", "+5")], malformed),
             (vec![("content-length", "")], malformed),
+            (vec![("content-length", "9223372036854775807")], Ok(None)),
+            (
+                vec![("content-length", "9223372036854775808")],
+                refused(Refusal::TooLong),
+            ),
             (vec![("transfer-encoding", "chunked")], Ok(None)),
             (vec![("transfer-encoding", "gzip, chunked")], malformed),
         ] {

@@ -10,12 +10,13 @@ use crate::config::{Site, Store as Kind};
 use crate::origin::azure::{self, Azure};
 use crate::origin::client::{Client, Options};
 use crate::origin::endpoint::Endpoint;
-use crate::origin::endpoints::Endpoints;
+use crate::origin::endpoints::{Endpoints, Recovery};
 use crate::origin::file::Directory;
 use crate::origin::google::{self, Google};
 use crate::origin::remote::{Check, Remote};
 use crate::origin::retry::Retrying;
 use crate::origin::s3::{self, Addressing, S3};
+use crate::origin::seldom::Seldom;
 use crate::origin::store::Store;
 use crate::origin::web::Web;
 use crate::origin::{Origin, sign};
@@ -110,11 +111,17 @@ fn remote(site: &Site, store: impl Store) -> Result<Arc<dyn Origin>, BuildError>
         path: path.clone(),
         every: settings.health_interval,
     });
+    let recovery = if check.is_some() {
+        Recovery::Check
+    } else {
+        Recovery::Request
+    };
     let remote = Remote {
         store: Box::new(store),
         client: Arc::new(client),
-        endpoints: Endpoints::new(&site.name, endpoints(site)?),
+        endpoints: Endpoints::new(&site.name, endpoints(site)?, recovery),
         check,
+        faults: Seldom::default(),
     };
     Ok(Arc::new(Retrying::new(remote, site.deadlines)))
 }

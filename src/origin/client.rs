@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Deadlines;
 use crate::origin::endpoint::{Endpoint, Scheme};
+use crate::origin::endpoints::Trouble;
 use crate::origin::resolver::Resolver;
 use crate::origin::wire::{Framing, Lease, Wire};
 use crate::origin::{Delimited, Error, Refusal, answer};
@@ -99,13 +101,21 @@ pub struct Failure {
     pub error: Error,
     /// Whether a pooled connection died before the head, which says nothing of the endpoint.
     pub stale: bool,
+    /// What it says of the endpoint.
+    pub trouble: Option<Trouble>,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let trouble = match error {
+            Error::Connect { .. } => Some(Trouble::Unreachable),
+            Error::FirstByte { .. } => Some(Trouble::Silent),
+            _ => None,
+        };
         Self {
             error,
             stale: false,
+            trouble,
         }
     }
 }
@@ -144,7 +154,8 @@ impl Client {
         request: Request<Bytes>,
     ) -> Result<Answer, Failure> {
         let method = request.method().clone();
-        let (header, body) = header_of(request).map_err(|_| refused(route.endpoint))?;
+        let (header, body) =
+            header_of(request).map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
         let mut opened = self.open(route).await?;
         let waited = self.options.deadlines.first_byte;
         let head = exchange(&mut opened.session, header, body);
@@ -227,9 +238,11 @@ impl Client {
                     ..no_connection(endpoint, error.to_string())
                 }
             }
-            ErrorType::InvalidHTTPHeader => refused(endpoint),
+            ErrorType::InvalidHTTPHeader => refused(endpoint, Refusal::MalformedHead),
+            // One object may make a server drop its connections; that is no dead server.
             _ => Failure {
                 stale: again || opened.reused,
+                trouble: Some(Trouble::Silent),
                 ..no_connection(endpoint, format!("closed before the head: {error}"))
             },
         }
@@ -242,22 +255,26 @@ impl Client {
         method: &Method,
     ) -> Result<Answer, Failure> {
         let Some(head) = opened.session.response_header() else {
-            return Err(refused(endpoint));
+            return Err(refused(endpoint, Refusal::MalformedHead));
         };
         let (status, headers) = (head.status, head.headers.clone());
         // We never ask for an upgrade.
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(refused(endpoint));
+            return Err(refused(endpoint, Refusal::MalformedHead));
+        }
+        // Whoever disagrees about where a body ends may smuggle an answer into the connection.
+        if is_ambiguous(&opened.session) {
+            return Err(refused(endpoint, Refusal::AmbiguousFraming));
         }
         let bodiless = *method == Method::HEAD
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = match answer::content_length(&headers) {
-            _ if bodiless => Some(0),
+            Ok(_) if bodiless => Some(0),
             Ok(length) => length,
-            Err(_) => return Err(refused(endpoint)),
+            Err(reason) => return Err(refused(endpoint, reason)),
         };
-        let explicit_end = opened.session.as_http2().is_some()
-            || headers.contains_key(http::header::TRANSFER_ENCODING);
+        let explicit_end =
+            opened.session.as_http2().is_some() || headers.contains_key(TRANSFER_ENCODING);
         let delimited = match length {
             Some(_) => Delimited::Length,
             None if explicit_end => Delimited::Chunked,
@@ -300,7 +317,7 @@ fn header_of(request: Request<Bytes>) -> pingora::Result<(Box<RequestHeader>, By
         header.append_header(name.clone(), value.clone())?;
     }
     if !body.is_empty() {
-        header.insert_header(http::header::CONTENT_LENGTH, body.len())?;
+        header.insert_header(CONTENT_LENGTH, body.len())?;
     }
     Ok((Box::new(header), body))
 }
@@ -328,10 +345,33 @@ async fn exchange(
     }
 }
 
-fn refused(endpoint: &Endpoint) -> Failure {
+/// Whether an HTTP/1 head has Transfer-Encoding where it must not (RFC 9112 sections 6.1, 6.3).
+///
+/// Of the two framings the connector has taken out Content-Length, so the head is looked at as it
+/// came.
+fn is_ambiguous(session: &HttpSession) -> bool {
+    let Some(http1) = session.as_http1() else {
+        return false;
+    };
+    let Some(head) = http1.resp_header() else {
+        return false;
+    };
+    if !head.headers.contains_key(TRANSFER_ENCODING) {
+        return false;
+    }
+    let raw = http1.get_headers_raw_bytes();
+    let named = |line: &[u8]| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.trim_ascii()
+            .eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
+    };
+    head.version != Version::HTTP_11 || raw.split(|byte| *byte == b'\n').any(named)
+}
+
+fn refused(endpoint: &Endpoint, reason: Refusal) -> Failure {
     Failure::from(Error::Refused {
         endpoint: endpoint.to_string(),
-        reason: Refusal::MalformedHead,
+        reason,
     })
 }
 

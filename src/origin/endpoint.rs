@@ -61,6 +61,12 @@ impl Endpoint {
         (!host.is_empty()).then_some(Self { scheme, host, port })
     }
 
+    /// The port that this endpoint's scheme has where none is named.
+    #[must_use]
+    pub fn default_port(&self) -> u16 {
+        self.scheme.default_port()
+    }
+
     /// Host and port as a Host field has them: a default port is left out.
     #[must_use]
     pub fn authority(&self) -> String {

@@ -1,13 +1,16 @@
 //! The endpoints of one origin: whom to ask next, by what their last requests came to.
 //!
 //! ```text
-//!        FAILURES_MAX in a row              pause over
-//!   up ------------------------> down ------------------------> due: one try
-//!    ^                            ^  <- longer pause - failure -'   |
-//!    `------------ success -------'---------------------------------'
+//!        FAILURES_MAX in a row           pause over, or the check passes
+//!   up ------------------------> down ---------------------------------> asked again
+//!    ^                            ^  <- longer pause - failure -'            |
+//!    `------------ success -------'------------------------------------------'
 //! ```
-//! Endpoints that are up take turns. While none is up or due, nothing is sent: a dead origin
-//! costs its clients no time.
+//! Endpoints that are up take turns. An endpoint that takes no connection is not asked while it is
+//! down: a dead origin costs its clients no time. Silence says less, since one object may be slow
+//! where all others are quick: it counts only where nothing else succeeded meanwhile, it never
+//! takes down a single endpoint, and an endpoint that is down by it is still asked when no other
+//! is left.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +33,37 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Endpoints with their health.
 pub struct Endpoints {
     list: Vec<Entry>,
+    recovery: Recovery,
     turn: AtomicUsize,
+}
+
+/// What brings an endpoint back that takes no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// The active check alone, so that no client's request is spent on it.
+    Check,
+    /// One request after each pause.
+    Request,
+}
+
+/// How a try at an endpoint failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It took no connection, or its check failed.
+    Unreachable,
+    /// It took no connection in any of a request's tries: down at once.
+    Confirmed,
+    /// It took the request and sent no head.
+    Silent,
+}
+
+/// Whom not to ask.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shunned<'a> {
+    /// Only where there is no other.
+    pub last: Option<usize>,
+    /// Not at all.
+    pub barred: &'a [usize],
 }
 
 struct Entry {
@@ -42,16 +75,29 @@ struct Entry {
 #[derive(Default)]
 struct State {
     failures: u32,
-    /// When a try is next allowed, while the endpoint is down.
-    down_until: Option<Instant>,
+    down: Option<Down>,
     /// When the active check is next due.
     check_at: Option<Instant>,
+    succeeded_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+struct Down {
+    /// When a try is next allowed.
+    until: Instant,
+    why: Cause,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Unreachable,
+    Silent,
 }
 
 impl Endpoints {
     /// Starts with every endpoint up.
     #[must_use]
-    pub fn new(site: &str, endpoints: Vec<Endpoint>) -> Self {
+    pub fn new(site: &str, endpoints: Vec<Endpoint>, recovery: Recovery) -> Self {
         let list = endpoints.into_iter().map(|endpoint| {
             let name = endpoint.to_string();
             let gauge = METRICS.origin_endpoint_up.with_label_values(&[site, &name]);
@@ -64,36 +110,48 @@ impl Endpoints {
         });
         Self {
             list: list.collect(),
+            recovery,
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// Chooses whom to ask, not `avoid` where there is another; `None` while all are down.
+    /// Chooses whom to ask; `None` where nobody is left who may answer.
     #[must_use]
-    pub fn choose(&self, now: Instant, avoid: Option<usize>) -> Option<usize> {
+    pub fn choose(&self, now: Instant, shunned: Shunned<'_>) -> Option<usize> {
         let count = self.list.len();
         let start = self.turn.fetch_add(1, Ordering::Relaxed);
         let order = (0..count).map(|step| start.wrapping_add(step) % count.max(1));
-        let mut second = None;
-        for index in order {
-            match self.list.get(index).map(|entry| entry.readiness(now)) {
+        let (mut second, mut silent) = (None, None);
+        for index in order.filter(|index| !shunned.barred.contains(index)) {
+            match self.readiness(index, now) {
+                Some(Readiness::Ready) if Some(index) == shunned.last => second = Some(index),
+                Some(Readiness::Ready) => return self.claim(index, now),
+                Some(Readiness::Silent) => silent = silent.or(Some(index)),
                 Some(Readiness::Down) | None => {}
-                Some(Readiness::Up | Readiness::Due) if Some(index) == avoid => {
-                    second = Some(index);
-                }
-                Some(Readiness::Up | Readiness::Due) => return self.claim(index, now),
             }
         }
-        self.claim(second?, now)
+        self.claim(second.or(silent)?, now)
     }
 
     /// Takes the one try that a pause ends with, so that not every request waits for a dead host.
     fn claim(&self, index: usize, now: Instant) -> Option<usize> {
-        let mut state = self.list.get(index)?.state();
-        if state.down_until.is_some() {
-            state.down_until = Some(now + pause(state.failures));
+        let entry = self.list.get(index)?;
+        if self.recovery == Recovery::Request {
+            entry.state().postpone(now);
         }
         Some(index)
+    }
+
+    fn readiness(&self, index: usize, now: Instant) -> Option<Readiness> {
+        let down = self.list.get(index)?.state().down;
+        Some(match down {
+            None => Readiness::Ready,
+            Some(down) if down.until <= now && self.recovery == Recovery::Request => {
+                Readiness::Ready
+            }
+            Some(down) if down.why == Cause::Silent => Readiness::Silent,
+            Some(_) => Readiness::Down,
+        })
     }
 
     /// The endpoint chosen.
@@ -102,49 +160,67 @@ impl Endpoints {
         self.list.get(index).map(|entry| &entry.endpoint)
     }
 
-    /// Notes that the endpoint answered.
-    pub fn succeeded(&self, index: usize) {
+    /// Notes that the endpoint answered a request.
+    pub fn succeeded(&self, index: usize, now: Instant) {
         let Some(entry) = self.list.get(index) else {
             return;
         };
         let mut state = entry.state();
-        if state.down_until.is_some() {
-            tracing::info!(endpoint = %entry.endpoint, "origin endpoint is up");
+        state.succeeded_at = Some(now);
+        let unreachable = state
+            .down
+            .is_some_and(|down| down.why == Cause::Unreachable);
+        if !(unreachable && self.recovery == Recovery::Check) {
+            entry.rise(&mut state);
         }
-        state.failures = 0;
-        state.down_until = None;
-        entry.gauge.set(1);
     }
 
-    /// Notes that the endpoint did not answer.
-    pub fn failed(&self, index: usize, now: Instant) {
+    /// Notes that the endpoint passed its active check.
+    pub fn passed(&self, index: usize, now: Instant) {
+        if let Some(entry) = self.list.get(index) {
+            let mut state = entry.state();
+            state.succeeded_at = Some(now);
+            entry.rise(&mut state);
+        }
+    }
+
+    /// Notes that a try begun at `began` failed; call it at most once for a request, but for
+    /// [`Trouble::Confirmed`].
+    pub fn failed(&self, index: usize, trouble: Trouble, began: Instant, now: Instant) {
         let Some(entry) = self.list.get(index) else {
             return;
         };
         let mut state = entry.state();
-        state.failures = state.failures.saturating_add(1);
-        if state.failures < FAILURES_MAX {
+        if state.succeeded_at.is_some_and(|at| at >= began) {
             return;
         }
-        if state.down_until.is_none() {
-            tracing::warn!(
-                endpoint = %entry.endpoint,
-                failures = state.failures,
-                "origin endpoint is down"
-            );
+        match trouble {
+            Trouble::Silent if self.list.len() == 1 => {
+                // It took a connection, so it is no longer what it was down for.
+                if self.recovery == Recovery::Request {
+                    entry.rise(&mut state);
+                }
+            }
+            Trouble::Silent => entry.sink(&mut state, Cause::Silent, now),
+            Trouble::Unreachable => entry.sink(&mut state, Cause::Unreachable, now),
+            Trouble::Confirmed => {
+                state.failures = state.failures.max(FAILURES_MAX - 1);
+                entry.sink(&mut state, Cause::Unreachable, now);
+            }
         }
-        state.down_until = Some(now + pause(state.failures));
-        entry.gauge.set(0);
     }
 
-    /// Returns the endpoints whose active check is due, and plans their next one.
+    /// Returns the endpoints whose active check is due, and plans their next one: each interval,
+    /// and after each pause of an endpoint that is down.
     #[must_use]
     pub fn due_checks(&self, now: Instant, every: Duration) -> Vec<usize> {
         let due = self.list.iter().enumerate().filter(|(_, entry)| {
             let mut state = entry.state();
-            let due = state.check_at.is_none_or(|at| at <= now);
+            let again = state.down.is_some_and(|down| down.until <= now);
+            let due = again || state.check_at.is_none_or(|at| at <= now);
             if due {
                 state.check_at = Some(now + every);
+                state.postpone(now);
             }
             due
         });
@@ -158,7 +234,7 @@ impl Endpoints {
             let state = entry.state();
             EndpointHealth {
                 endpoint: entry.endpoint.to_string(),
-                up: state.down_until.is_none(),
+                up: state.down.is_none(),
                 failures: state.failures,
             }
         };
@@ -167,9 +243,21 @@ impl Endpoints {
 }
 
 enum Readiness {
-    Up,
-    Due,
+    /// Up, or due for a try.
+    Ready,
+    /// Down by silence: better than nobody.
+    Silent,
     Down,
+}
+
+impl State {
+    /// Lets the next try of an endpoint that is down wait for another pause.
+    fn postpone(&mut self, now: Instant) {
+        let until = now + pause(self.failures);
+        if let Some(down) = &mut self.down {
+            down.until = until;
+        }
+    }
 }
 
 impl Entry {
@@ -177,12 +265,30 @@ impl Entry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn readiness(&self, now: Instant) -> Readiness {
-        match self.state().down_until {
-            None => Readiness::Up,
-            Some(until) if until <= now => Readiness::Due,
-            Some(_) => Readiness::Down,
+    fn rise(&self, state: &mut State) {
+        if state.down.is_some() {
+            tracing::info!(endpoint = %self.endpoint, "origin endpoint is up");
         }
+        state.failures = 0;
+        state.down = None;
+        self.gauge.set(1);
+    }
+
+    fn sink(&self, state: &mut State, why: Cause, now: Instant) {
+        state.failures = state.failures.saturating_add(1);
+        if state.failures < FAILURES_MAX {
+            return;
+        }
+        if state.down.is_none() {
+            tracing::warn!(
+                endpoint = %self.endpoint,
+                failures = state.failures,
+                "origin endpoint is down"
+            );
+        }
+        let until = now + pause(state.failures);
+        state.down = Some(Down { until, why });
+        self.gauge.set(0);
     }
 }
 
@@ -195,45 +301,129 @@ fn pause(failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    fn endpoints(count: usize) -> Endpoints {
+    const NOBODY: Shunned<'static> = Shunned {
+        last: None,
+        barred: &[],
+    };
+
+    fn endpoints(count: usize, recovery: Recovery) -> Endpoints {
         let uri = |n: usize| format!("http://10.0.0.{n}:80").parse().unwrap();
         let list = (0..count).map(|n| Endpoint::of(&uri(n)).unwrap()).collect();
-        Endpoints::new("test", list)
+        Endpoints::new("test", list, recovery)
     }
 
-    fn fail(endpoints: &Endpoints, index: usize, now: Instant) {
+    fn fail(endpoints: &Endpoints, index: usize, trouble: Trouble, now: Instant) {
         for _ in 0..FAILURES_MAX {
-            endpoints.failed(index, now);
+            endpoints.failed(index, trouble, now, now);
         }
     }
 
     #[test]
     fn endpoints_that_are_up_take_turns() {
-        let (endpoints, now) = (endpoints(2), Instant::now());
-        let chosen: Vec<_> = (0..4).map(|_| endpoints.choose(now, None)).collect();
+        let (endpoints, now) = (endpoints(2, Recovery::Request), Instant::now());
+        let chosen: Vec<_> = (0..4).map(|_| endpoints.choose(now, NOBODY)).collect();
         assert_eq!(chosen, [Some(0), Some(1), Some(0), Some(1)]);
     }
 
     #[test]
     fn the_one_that_just_failed_is_asked_only_where_there_is_no_other() {
         let now = Instant::now();
-        let two = endpoints(2);
-        assert!((0..4).all(|_| two.choose(now, Some(0)) == Some(1)));
-        assert_eq!(endpoints(1).choose(now, Some(0)), Some(0));
+        let last = Shunned {
+            last: Some(0),
+            barred: &[],
+        };
+        let two = endpoints(2, Recovery::Request);
+        assert!((0..4).all(|_| two.choose(now, last) == Some(1)));
+        let one = endpoints(1, Recovery::Request);
+        assert_eq!(one.choose(now, last), Some(0));
+        let barred = Shunned {
+            last: None,
+            barred: &[0],
+        };
+        assert!((0..4).all(|_| two.choose(now, barred) == Some(1)));
+        assert_eq!(one.choose(now, barred), None);
     }
 
     #[test]
     fn while_all_are_down_nothing_is_asked_and_then_one_request_tries() {
-        let (endpoints, now) = (endpoints(1), Instant::now());
-        fail(&endpoints, 0, now);
-        assert_eq!(endpoints.choose(now, None), None);
+        let (endpoints, now) = (endpoints(1, Recovery::Request), Instant::now());
+        fail(&endpoints, 0, Trouble::Unreachable, now);
+        assert_eq!(endpoints.choose(now, NOBODY), None);
         assert!(!endpoints.health()[0].up);
         let later = now + PAUSE_MIN;
-        assert_eq!(endpoints.choose(later, None), Some(0));
-        assert_eq!(endpoints.choose(later, None), None);
-        endpoints.succeeded(0);
-        assert_eq!(endpoints.choose(later, None), Some(0));
+        assert_eq!(endpoints.choose(later, NOBODY), Some(0));
+        assert_eq!(endpoints.choose(later, NOBODY), None);
+        endpoints.succeeded(0, later);
+        assert_eq!(endpoints.choose(later, NOBODY), Some(0));
         assert!(endpoints.health()[0].up);
+    }
+
+    #[test]
+    fn a_request_without_any_connection_takes_an_endpoint_down_at_once() {
+        let (endpoints, now) = (endpoints(1, Recovery::Request), Instant::now());
+        endpoints.failed(0, Trouble::Unreachable, now, now);
+        assert_eq!(endpoints.choose(now, NOBODY), Some(0));
+        endpoints.failed(0, Trouble::Confirmed, now, now);
+        assert_eq!(endpoints.choose(now, NOBODY), None);
+    }
+
+    #[test]
+    fn where_there_is_a_check_it_alone_brings_an_endpoint_back() {
+        let (endpoints, now) = (endpoints(1, Recovery::Check), Instant::now());
+        fail(&endpoints, 0, Trouble::Unreachable, now);
+        let later = now + PAUSE_MAX;
+        assert_eq!(endpoints.choose(later, NOBODY), None);
+        endpoints.succeeded(0, later);
+        assert_eq!(endpoints.choose(later, NOBODY), None);
+        endpoints.passed(0, later);
+        assert_eq!(endpoints.choose(later, NOBODY), Some(0));
+    }
+
+    #[test]
+    fn a_single_endpoint_is_asked_however_silent() {
+        for recovery in [Recovery::Check, Recovery::Request] {
+            let (endpoints, now) = (endpoints(1, recovery), Instant::now());
+            for _ in 0..10 {
+                fail(&endpoints, 0, Trouble::Silent, now);
+            }
+            assert_eq!(endpoints.choose(now, NOBODY), Some(0));
+            assert!(endpoints.health()[0].up);
+        }
+    }
+
+    #[test]
+    fn a_silent_endpoint_that_was_refusing_is_asked_again() {
+        let (endpoints, now) = (endpoints(1, Recovery::Request), Instant::now());
+        fail(&endpoints, 0, Trouble::Unreachable, now);
+        endpoints.failed(0, Trouble::Silent, now + PAUSE_MIN, now + PAUSE_MIN);
+        assert_eq!(endpoints.choose(now + PAUSE_MIN, NOBODY), Some(0));
+    }
+
+    #[test]
+    fn silence_does_not_count_where_another_request_succeeded_meanwhile() {
+        let (endpoints, began) = (endpoints(2, Recovery::Request), Instant::now());
+        let answered = began + Duration::from_millis(1);
+        endpoints.succeeded(0, answered);
+        for _ in 0..10 {
+            endpoints.failed(0, Trouble::Silent, began, answered);
+        }
+        assert_eq!(endpoints.health()[0].failures, 0);
+        let after = answered + Duration::from_millis(1);
+        fail(&endpoints, 0, Trouble::Silent, after);
+        assert!(!endpoints.health()[0].up);
+    }
+
+    #[test]
+    fn silent_endpoints_are_asked_when_no_other_is_left() {
+        for recovery in [Recovery::Check, Recovery::Request] {
+            let (endpoints, now) = (endpoints(2, recovery), Instant::now());
+            fail(&endpoints, 0, Trouble::Silent, now);
+            assert!((0..4).all(|_| endpoints.choose(now, NOBODY) == Some(1)));
+            fail(&endpoints, 1, Trouble::Unreachable, now);
+            assert!((0..4).all(|_| endpoints.choose(now, NOBODY) == Some(0)));
+            endpoints.succeeded(0, now);
+            assert!(endpoints.health()[0].up);
+        }
     }
 
     #[test]
@@ -244,18 +434,15 @@ mod tests {
     }
 
     #[test]
-    fn a_down_endpoint_leaves_the_others_their_turns() {
-        let (endpoints, now) = (endpoints(2), Instant::now());
-        fail(&endpoints, 0, now);
-        assert!((0..4).all(|_| endpoints.choose(now, None) == Some(1)));
-    }
-
-    #[test]
-    fn a_check_is_due_once_an_interval() {
-        let (endpoints, now) = (endpoints(1), Instant::now());
+    fn a_check_is_due_once_an_interval_and_after_each_pause() {
+        let (endpoints, now) = (endpoints(1, Recovery::Check), Instant::now());
         let every = Duration::from_secs(5);
         assert_eq!(endpoints.due_checks(now, every), [0]);
         assert!(endpoints.due_checks(now, every).is_empty());
         assert_eq!(endpoints.due_checks(now + every, every), [0]);
+        fail(&endpoints, 0, Trouble::Unreachable, now + every);
+        let later = now + every + PAUSE_MIN;
+        assert_eq!(endpoints.due_checks(later, every), [0]);
+        assert!(endpoints.due_checks(later, every).is_empty());
     }
 }

@@ -1,8 +1,9 @@
 //! A local directory as origin.
 //!
-//! Nothing outside of the directory is ever read, whatever links are in it. A file is identified
-//! by inode, time of change and length, and is looked at again with every piece: bytes of two
-//! versions never meet, and a file that shrinks is no complete body. Reads run on the blocking
+//! Nothing outside of the directory is ever read, whatever links are in it. A version of a file is
+//! known by its time of change and length, to clients and other nodes too; while it is read, its
+//! inode counts as well. It is looked at again with every piece: bytes of two versions never meet,
+//! and a file that shrinks is no complete body. Reads run on the blocking
 //! pool, few at once, each with a deadline.
 
 use std::fs::{File, Metadata};
@@ -277,13 +278,14 @@ impl Version {
 
     fn headers(self) -> HeaderMap {
         let Self {
-            inode,
             seconds,
             nanos,
             length,
+            ..
         } = self;
         let mut headers = HeaderMap::with_capacity(8);
-        let tag = text(format!("\"{inode:x}-{seconds:x}.{nanos:x}-{length:x}\""));
+        // No inode: nodes with copies of the same files must agree on their tags.
+        let tag = text(format!("\"{seconds:x}.{nanos:x}-{length:x}\""));
         headers.insert(ETAG, tag);
         let since = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + since);
@@ -575,10 +577,33 @@ mod tests {
         };
         assert!(origin.fetch(&pinned).await.is_ok());
         std::fs::write(root.path().join("b"), "54321").unwrap();
+        let other = File::options()
+            .write(true)
+            .open(root.path().join("b"))
+            .unwrap();
+        let date = std::time::UNIX_EPOCH + Duration::from_nanos(1);
+        other.set_modified(date).unwrap();
         std::fs::rename(root.path().join("b"), &path).unwrap();
         assert!(matches!(origin.fetch(&pinned).await, Err(Error::Changed)));
         let reply = origin.fetch(&validators(Some(etag))).await.unwrap();
         assert_eq!(reply.status, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn copies_of_one_file_have_one_tag() {
+        let mut tags = Vec::new();
+        for _ in 0..2 {
+            let (root, origin) = directory();
+            std::fs::write(root.path().join("a"), "12345").unwrap();
+            let file = File::options()
+                .write(true)
+                .open(root.path().join("a"))
+                .unwrap();
+            let date = std::time::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
+            file.set_modified(date).unwrap();
+            tags.push(origin.fetch(&get("/a")).await.unwrap().headers[ETAG].clone());
+        }
+        assert_eq!(tags[0], tags[1]);
     }
 
     #[tokio::test]

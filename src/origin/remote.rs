@@ -15,9 +15,11 @@ use crate::metrics::METRICS;
 use crate::origin::answer::{self, Fault};
 use crate::origin::client::{Answer, Client, Connection, Failure, Route};
 use crate::origin::endpoint::Endpoint;
-use crate::origin::endpoints::Endpoints;
+use crate::origin::endpoints::{Endpoints, Trouble};
+use crate::origin::location;
 use crate::origin::request::{self, Place};
 use crate::origin::scrub::{self, Verdict};
+use crate::origin::seldom::Seldom;
 use crate::origin::store::{Dialect, Store};
 use crate::origin::tally::{Counted, Empty, Tally};
 use crate::origin::{Error, Fetch, Refusal, Reply, Span};
@@ -39,6 +41,8 @@ pub struct Remote {
     pub endpoints: Endpoints,
     /// What an active check asks for, and how often.
     pub check: Option<Check>,
+    /// What keeps faults that each request may meet from filling the log.
+    pub faults: Seldom,
 }
 
 /// An active health check.
@@ -51,6 +55,15 @@ pub struct Check {
 }
 
 impl Remote {
+    /// Answers what needs no asking: the store can have no such key.
+    #[must_use]
+    pub fn unasked(&self, fetch: &Fetch) -> Option<Reply> {
+        let endpoint = self.endpoints.get(0)?;
+        let place = self.store.place(endpoint, fetch);
+        let absent = || bare(StatusCode::NOT_FOUND, &HeaderMap::new());
+        place.is_none().then(absent)
+    }
+
     /// Asks the endpoint of this index once.
     ///
     /// # Errors
@@ -72,7 +85,7 @@ impl Remote {
             connection,
         };
         match self.ask(route, &place, fetch).await {
-            Ok(answer) => self.believe(endpoint, fetch, answer, tally).await,
+            Ok(answer) => self.believe(endpoint, (&place, fetch), answer, tally).await,
             Err(failure) => {
                 tally.fail(&failure.error);
                 Err(failure)
@@ -100,23 +113,30 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            connection: Connection::Pooled,
+            // Whether it takes connections is half of the question.
+            connection: Connection::Fresh,
         };
         let head = Fetch {
             head_only: true,
             ..Fetch::default()
         };
-        let healthy = match request::build(endpoint, &place, &head) {
-            Ok(parts) => match self.send(route, parts).await {
-                Ok(answer) => !answer.status.is_server_error(),
-                Err(failure) => failure.stale,
+        let began = Instant::now();
+        let trouble = match request::build(endpoint, &place, &head) {
+            Ok(parts) => match self.send(route, parts, None).await {
+                Ok(answer) if answer.status.is_server_error() => Some(Trouble::Unreachable),
+                Ok(_) => None,
+                // Neither health nor a fault of the endpoint.
+                Err(failure) if failure.stale => return,
+                Err(failure) => failure.trouble.or(Some(Trouble::Unreachable)),
             },
-            Err(_) => false,
+            Err(_) => Some(Trouble::Unreachable),
         };
-        if healthy {
-            self.endpoints.succeeded(index);
-        } else {
-            self.endpoints.failed(index, Instant::now());
+        let now = Instant::now();
+        match trouble {
+            None => self.endpoints.passed(index, now),
+            Some(Trouble::Silent) => self.endpoints.failed(index, Trouble::Silent, began, now),
+            // This holds whatever requests came to meanwhile.
+            Some(trouble) => self.endpoints.failed(index, trouble, now, now),
         }
     }
 
@@ -125,16 +145,17 @@ impl Remote {
             .map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
         let signed = timeout(SIGN_WAIT_MAX, self.store.sign(&mut parts)).await;
         signed.unwrap_or_else(|_| Err(Error::Credentials("signing timed out".into())))?;
-        self.send(route, parts).await
+        self.send(route, parts, fetch.cdn_loop.as_ref()).await
     }
 
     async fn send(
         &self,
         route: Route<'_>,
         mut parts: http::request::Parts,
+        cdn_loop: Option<&HeaderValue>,
     ) -> Result<Answer, Failure> {
         debug_assert!(matches!(parts.method, Method::GET | Method::HEAD));
-        request::introduce(&mut parts.headers);
+        request::introduce(&mut parts.headers, cdn_loop);
         let started = Instant::now();
         let request = Request::from_parts(parts, Bytes::new());
         let answer = self.client.send(route, request).await?;
@@ -147,23 +168,27 @@ impl Remote {
     async fn believe(
         &self,
         endpoint: &Endpoint,
-        fetch: &Fetch,
+        asked: (&Place, &Fetch),
         answer: Answer,
         mut tally: Tally,
     ) -> Result<Reply, Failure> {
+        let (_, fetch) = asked;
         let judged = match answer::check(fetch, answer.status, &answer.headers) {
             Err(Fault::Changed) => Err(Error::Changed),
             Err(Fault::Refused(reason)) => {
-                tracing::warn!(
-                    %endpoint,
-                    path = fetch.path,
-                    status = answer.status.as_u16(),
-                    %reason,
-                    "origin answer refused"
-                );
+                if let Some(unlogged) = self.faults.turn(Instant::now()) {
+                    tracing::warn!(
+                        %endpoint,
+                        path = fetch.path,
+                        status = answer.status.as_u16(),
+                        %reason,
+                        unlogged,
+                        "origin answer refused"
+                    );
+                }
                 Err(refused(endpoint, reason))
             }
-            Ok(span) => self.judge(endpoint, fetch, answer, span).await,
+            Ok(span) => self.judge(endpoint, asked, answer, span).await,
         };
         match judged {
             Ok(mut reply) => {
@@ -180,7 +205,7 @@ impl Remote {
     async fn judge(
         &self,
         endpoint: &Endpoint,
-        fetch: &Fetch,
+        (place, fetch): (&Place, &Fetch),
         answer: Answer,
         span: Option<Span>,
     ) -> Result<Reply, Error> {
@@ -195,8 +220,24 @@ impl Remote {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
         );
         if dialect == Dialect::Web || plain {
+            let clean = answer::promises_nothing(status, &headers);
             frame(status, &mut headers);
             scrub::scrub(&mut headers, dialect);
+            if dialect == Dialect::Web {
+                location::hide(&mut headers, endpoint, place);
+            }
+            if answer::is_bodiless(status) {
+                if clean {
+                    // Reading to the end, which is here, keeps the connection.
+                    let _nothing = timeout(EXPLANATION_WAIT_MAX, body.collect(0)).await;
+                }
+                return Ok(Reply {
+                    status,
+                    headers,
+                    span,
+                    body: Box::new(Empty),
+                });
+            }
             return Ok(Reply {
                 status,
                 headers,
@@ -212,7 +253,9 @@ impl Remote {
             Verdict::Answer(shown) => {
                 let status = status.as_u16();
                 if code == Some("NoSuchBucket") {
-                    tracing::warn!(%endpoint, status, "store knows no such bucket");
+                    if let Some(unlogged) = self.faults.turn(Instant::now()) {
+                        tracing::warn!(%endpoint, status, unlogged, "store knows no such bucket");
+                    }
                 } else {
                     tracing::debug!(%endpoint, path = fetch.path, status, code, "no object");
                 }
@@ -221,7 +264,12 @@ impl Remote {
             Verdict::Credentials => {
                 let code = code.unwrap_or("no code");
                 let status = status.as_u16();
-                tracing::error!(%endpoint, status, code, "store refused the credentials");
+                if let Some(unlogged) = self.faults.turn(Instant::now()) {
+                    tracing::error!(
+                        %endpoint, status, code, unlogged,
+                        "store refused the credentials"
+                    );
+                }
                 Err(Error::Credentials(format!(
                     "{endpoint} answered {status} {code}"
                 )))
@@ -229,10 +277,12 @@ impl Remote {
             Verdict::Redirected => {
                 let hint = scrub::redirect_hint(&headers);
                 let status = status.as_u16();
-                tracing::error!(
-                    %endpoint, status, hint,
-                    "store redirects: region or endpoint is wrong"
-                );
+                if let Some(unlogged) = self.faults.turn(Instant::now()) {
+                    tracing::error!(
+                        %endpoint, status, hint, unlogged,
+                        "store redirects: region or endpoint is wrong"
+                    );
+                }
                 Err(refused(endpoint, Refusal::Redirected))
             }
         }
@@ -242,7 +292,10 @@ impl Remote {
 /// Leaves the one Content-Length that is true of this body.
 fn frame(status: StatusCode, headers: &mut HeaderMap) {
     match answer::content_length(headers) {
-        _ if status == StatusCode::NOT_MODIFIED => {
+        _ if status == StatusCode::RESET_CONTENT => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        _ if answer::is_bodiless(status) => {
             headers.remove(CONTENT_LENGTH);
         }
         Ok(Some(length)) => {

@@ -17,6 +17,8 @@ use crate::origin::{Fetch, Pin};
 const AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 /// Who has handled the request (RFC 8586): a loop through ourselves shows.
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// Our identifier in that field.
+const CDN_ID: &[u8] = b"weir";
 
 /// Where in a store an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,11 +55,17 @@ pub fn build(endpoint: &Endpoint, place: &Place, fetch: &Fetch) -> Result<Parts,
     Ok(parts)
 }
 
-/// Adds what every request of ours says about itself.
-pub fn introduce(headers: &mut HeaderMap) {
+/// Adds what every request of ours says about itself, at the end of the chain that led to it.
+pub fn introduce(headers: &mut HeaderMap, cdn_loop: Option<&HeaderValue>) {
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     headers.insert(VIA, HeaderValue::from_static("1.1 weir"));
-    headers.insert(CDN_LOOP, HeaderValue::from_static("weir"));
+    let mut chain = cdn_loop.map_or(Vec::new(), |chain| chain.as_bytes().trim_ascii().to_vec());
+    if !chain.is_empty() {
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(CDN_ID);
+    let chain = HeaderValue::from_bytes(&chain);
+    headers.insert(CDN_LOOP, chain.unwrap_or(HeaderValue::from_static("weir")));
 }
 
 /// Range, preconditions and the wish for the identity encoding.
@@ -121,7 +129,7 @@ mod tests {
             ..Fetch::default()
         };
         let mut parts = build(&endpoint, &place, &fetch).unwrap();
-        introduce(&mut parts.headers);
+        introduce(&mut parts.headers, None);
         assert_eq!(parts.uri.to_string(), "http://store:9000/vod/a%20b?v=1");
         let mut names: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -139,5 +147,21 @@ mod tests {
             ]
         );
         assert_eq!(parts.headers[RANGE], "bytes=-5");
+    }
+
+    #[test]
+    fn our_name_ends_the_chain_that_led_to_a_request() {
+        for (chain, expected) in [
+            (None, "weir"),
+            (Some(""), "weir"),
+            (
+                Some("other; a=\"x, y\", weir"),
+                "other; a=\"x, y\", weir, weir",
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            introduce(&mut headers, chain.map(HeaderValue::from_static).as_ref());
+            assert_eq!(headers[CDN_LOOP], expected);
+        }
     }
 }

@@ -12,7 +12,7 @@ use http::header::CONTENT_ENCODING;
 
 use crate::http::range::Wanted;
 use crate::metrics::METRICS;
-use crate::origin::retry::{Given, Tries};
+use crate::origin::retry::{Course, Tries};
 use crate::origin::{Body, Delimited, Error, Fetch, Reply, Span, answer};
 
 /// A body that is continued when it breaks.
@@ -26,8 +26,8 @@ struct Resuming {
     received: u64,
     /// Continuations left.
     left: u32,
-    /// Who gave the current part.
-    index: usize,
+    /// Who gave the current part, and who failed before.
+    course: Course,
 }
 
 /// What came of a continuation.
@@ -41,8 +41,8 @@ enum Resumed {
 }
 
 /// Wraps the body of an answer, where it can be continued at all.
-pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, given: Given) -> Reply {
-    let Given { mut reply, index } = given;
+pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, reply: Reply, course: Course) -> Reply {
+    let mut reply = reply;
     let Some(span) = span_of(&reply).filter(|_| !fetch.head_only) else {
         return reply;
     };
@@ -58,6 +58,7 @@ pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, given: Given) -> Reply {
         fetch: Fetch {
             path: fetch.path.clone(),
             query: fetch.query.clone(),
+            cdn_loop: fetch.cdn_loop.clone(),
             pin,
             ..Fetch::default()
         },
@@ -65,7 +66,7 @@ pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, given: Given) -> Reply {
         body: reply.body,
         received: 0,
         left: tries.resumes(),
-        index,
+        course,
     });
     reply
 }
@@ -99,8 +100,8 @@ impl Resuming {
             ..self.fetch.clone()
         };
         METRICS.origin_resumes.inc();
-        let Given { reply, index } = match self.tries.ask(&fetch, Some(self.index)).await {
-            Ok(given) => given,
+        let reply = match self.tries.ask(&fetch, &mut self.course).await {
+            Ok(reply) => reply,
             Err(Error::Changed) => return Resumed::Changed,
             Err(_) => return Resumed::Unable,
         };
@@ -116,7 +117,6 @@ impl Resuming {
         }
         tracing::info!(path = fetch.path, from = next, "origin body resumed");
         self.body = reply.body;
-        self.index = index;
         Resumed::Continued
     }
 

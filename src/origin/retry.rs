@@ -1,8 +1,9 @@
 //! The one owner of retries: who is asked again, when, and how often.
 //!
 //! Only GET and HEAD come here, so every request may be repeated. Another endpoint is asked at
-//! once; the same one after a capped, jittered pause. A pooled connection that was dead costs no
-//! try, once, since it says nothing of the endpoint.
+//! once; the same one after a capped, jittered pause, and not at all once it kept a request
+//! waiting in vain: it would do so again. A pooled connection that was dead costs no try, once,
+//! since it says nothing of the endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::config::Deadlines;
 use crate::metrics::{METRICS, OriginResult};
 use crate::origin::client::{Connection, Failure};
+use crate::origin::endpoints::{Shunned, Trouble};
 use crate::origin::remote::Remote;
 use crate::origin::resume;
 use crate::origin::{EndpointHealth, Error, Fetch, Origin, Reply};
@@ -34,10 +36,29 @@ pub(super) struct Tries {
     deadlines: Deadlines,
 }
 
-/// An answer, and which endpoint gave it.
-pub(super) struct Given {
-    pub(super) reply: Reply,
-    pub(super) index: usize,
+/// What one request has learnt of the endpoints, continuations of its body included.
+pub(super) struct Course {
+    began: Instant,
+    /// Who was asked last, to be asked again only where there is no other.
+    last: Option<usize>,
+    /// Who kept it waiting in vain.
+    silent: Vec<usize>,
+    /// Whose failure has been counted: one request is one failure, however often it tries.
+    blamed: Vec<usize>,
+    /// Who took no connection in the last try, nor in an earlier one.
+    refusing: Option<usize>,
+}
+
+impl Course {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            last: None,
+            silent: Vec::new(),
+            blamed: Vec::new(),
+            refusing: None,
+        }
+    }
 }
 
 impl Retrying {
@@ -54,8 +75,12 @@ impl Retrying {
 #[async_trait]
 impl Origin for Retrying {
     async fn fetch(&self, fetch: &Fetch) -> Result<Reply, Error> {
-        let given = self.tries.ask(fetch, None).await?;
-        Ok(resume::wrap(&self.tries, fetch, given))
+        if let Some(reply) = self.tries.remote.unasked(fetch) {
+            return Ok(reply);
+        }
+        let mut course = Course::new();
+        let reply = self.tries.ask(fetch, &mut course).await?;
+        Ok(resume::wrap(&self.tries, fetch, reply, course))
     }
 
     fn health(&self) -> Vec<EndpointHealth> {
@@ -68,52 +93,53 @@ impl Origin for Retrying {
 }
 
 impl Tries {
-    /// Asks until there is an answer or no try is left; not `avoid` first, where there is another.
+    /// Asks until there is an answer or no try is left.
     ///
     /// # Errors
     /// That of the last try, or [`Error::Down`] where there was none.
-    pub(super) async fn ask(&self, fetch: &Fetch, avoid: Option<usize>) -> Result<Given, Error> {
+    pub(super) async fn ask(&self, fetch: &Fetch, course: &mut Course) -> Result<Reply, Error> {
         let mut left = self.resumes().saturating_add(1);
         let give_up = Instant::now() + self.patience();
-        let mut avoid = avoid;
         let mut connection = Connection::Pooled;
         let mut last = None;
         let mut failures = 0;
         loop {
-            let Some(index) = self.remote.endpoints.choose(Instant::now(), avoid) else {
+            let shunned = Shunned {
+                last: course.last,
+                barred: &course.silent,
+            };
+            let Some(index) = self.remote.endpoints.choose(Instant::now(), shunned) else {
                 return last.unwrap_or_else(|| {
                     METRICS.origin_requests.of(OriginResult::Down).inc();
                     Err(Error::Down)
                 });
             };
-            if failures > 0 && avoid == Some(index) {
-                sleep(pause(failures)).await;
-            }
-            let tried = self.remote.attempt(index, fetch, connection).await;
-            match tried {
-                Err(failure) if failure.stale && connection == Connection::Pooled => {
-                    connection = Connection::Fresh;
-                    METRICS.origin_retries.inc();
-                    continue;
-                }
-                tried => {
-                    left = left.saturating_sub(1);
-                    let helps = self.note(index, &tried);
-                    if tried.is_err() {
-                        // The pool may hold more connections to the same dead process.
-                        connection = Connection::Fresh;
-                    }
-                    let again = helps && left > 0 && Instant::now() < give_up;
-                    let result = settled(tried, index);
-                    if !again {
-                        return result;
-                    }
-                    last = Some(result);
+            if failures > 0 {
+                METRICS.origin_retries.inc();
+                if course.last == Some(index) {
+                    sleep(pause(failures)).await;
                 }
             }
-            METRICS.origin_retries.inc();
+            let began = Instant::now();
+            let mut tried = self.remote.attempt(index, fetch, connection).await;
+            if matches!(&tried, Err(failure) if failure.stale) && connection == Connection::Pooled {
+                METRICS.origin_retries.inc();
+                tried = self.remote.attempt(index, fetch, Connection::Fresh).await;
+            }
+            left = left.saturating_sub(1);
+            if tried.is_err() {
+                // The pool may hold more connections to the same dead process.
+                connection = Connection::Fresh;
+            }
+            course.last = Some(index);
+            let helps = self.note(index, &tried, began, course);
+            let again = helps && left > 0 && Instant::now() < give_up;
+            if !again {
+                self.confirm(course);
+                return settled(tried);
+            }
+            last = Some(settled(tried));
             failures += 1;
-            avoid = Some(index);
         }
     }
 
@@ -127,36 +153,55 @@ impl Tries {
         sleep(pause(failures)).await;
     }
 
-    /// No try begins later than all of them together may take.
+    /// No try begins later than one may take: a client waits for two silent endpoints at most.
     fn patience(&self) -> Duration {
-        let once = self.deadlines.connect + self.deadlines.first_byte;
-        once.saturating_mul(self.deadlines.tries.max(1))
+        self.deadlines.connect + self.deadlines.first_byte
     }
 
     /// Tells the endpoint's health of a try, and says whether another one may help.
-    fn note(&self, index: usize, tried: &Result<Reply, Failure>) -> bool {
+    fn note(
+        &self,
+        index: usize,
+        tried: &Result<Reply, Failure>,
+        began: Instant,
+        course: &mut Course,
+    ) -> bool {
         let endpoints = &self.remote.endpoints;
-        match tried {
-            Ok(reply) if is_passing(reply.status) => true,
+        let failure = match tried {
+            Ok(reply) if is_passing(reply.status) => return true,
             Ok(_) => {
-                endpoints.succeeded(index);
-                false
+                course.refusing = None;
+                endpoints.succeeded(index, Instant::now());
+                return false;
             }
-            Err(failure) => match failure.error {
-                Error::Connect { .. } | Error::FirstByte { .. } => {
-                    endpoints.failed(index, Instant::now());
-                    true
-                }
-                _ => false,
-            },
+            Err(failure) => failure,
+        };
+        let Some(trouble) = failure.trouble else {
+            return false;
+        };
+        if matches!(failure.error, Error::FirstByte { .. }) {
+            course.silent.push(index);
+        }
+        let repeated = course.blamed.contains(&index);
+        course.refusing = (repeated && trouble == Trouble::Unreachable).then_some(index);
+        if !repeated {
+            course.blamed.push(index);
+            endpoints.failed(index, trouble, began, Instant::now());
+        }
+        true
+    }
+
+    /// Takes an endpoint down that a request gives up on, having tried it more than once.
+    fn confirm(&self, course: &Course) {
+        if let Some(index) = course.refusing {
+            let endpoints = &self.remote.endpoints;
+            endpoints.failed(index, Trouble::Confirmed, course.began, Instant::now());
         }
     }
 }
 
-fn settled(tried: Result<Reply, Failure>, index: usize) -> Result<Given, Error> {
-    tried
-        .map(|reply| Given { reply, index })
-        .map_err(|failure| failure.error)
+fn settled(tried: Result<Reply, Failure>) -> Result<Reply, Error> {
+    tried.map_err(|failure| failure.error)
 }
 
 /// Statuses that say "not now" rather than anything of the object.
@@ -182,6 +227,7 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -339,6 +385,20 @@ mod tests {
             ("HTTP/1.1 304 OK\n\n", "unasked-not-modified"),
             ("HTTP/1.1 101 OK\nUpgrade: x\n\n", "malformed-head"),
             ("nonsense\n\n", "malformed-head"),
+            ("HTTP/1.1 700 Odd\nContent-Length: 0\n\n", "wrong-status"),
+            ("HTTP/1.1 407 No\nContent-Length: 0\n\n", "wrong-status"),
+            (
+                "HTTP/1.1 200 OK\nContent-Length: 9223372036854775808\n\nhello",
+                "too-long",
+            ),
+            (
+                "HTTP/1.1 200 OK\nContent-length: 3\nTransfer-Encoding: chunked\n\n0\n\n",
+                "ambiguous-framing",
+            ),
+            (
+                "HTTP/1.0 200 OK\nTransfer-Encoding: chunked\n\n0\n\n",
+                "ambiguous-framing",
+            ),
         ] {
             let error = fetched(vec![vec![say(text)]]).await.unwrap_err();
             let Error::Refused { reason: given, .. } = error else {
@@ -346,6 +406,40 @@ mod tests {
             };
             assert_eq!(given.as_str(), reason, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn statuses_without_a_body_have_none_whatever_their_fields_say() {
+        for (status, length) in [(204, None), (205, Some("0"))] {
+            for text in ["", "Content-Length: 0\n", "Content-Length: 5\n"] {
+                let script = vec![say(&format!("HTTP/1.1 {status} No\n{text}\n")), Step::Close];
+                let origin = Scripted::start(vec![script, whole("after")]).await;
+                let client = web(&[&origin.url]);
+                let mut reply = client.fetch(&get("/a")).await.unwrap();
+                assert_eq!(reply.status, status);
+                let given = reply.headers.get("content-length");
+                assert_eq!(given.map(HeaderValue::as_bytes), length.map(str::as_bytes));
+                assert!(read_all(&mut reply.body).await.unwrap().is_empty());
+                let mut after = client.fetch(&get("/a")).await.unwrap();
+                assert_eq!(read_all(&mut after.body).await.unwrap(), b"after");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_204_with_a_late_body_spoils_no_later_answer() {
+        let late = Step::Wait(Duration::from_millis(20));
+        let odd = vec![
+            say("HTTP/1.1 204 No\nContent-Length: 5\n\n"),
+            late,
+            say("hello"),
+        ];
+        let origin = Scripted::start(vec![odd, whole("after")]).await;
+        let client = web(&[&origin.url]);
+        let mut reply = client.fetch(&get("/a")).await.unwrap();
+        assert!(read_all(&mut reply.body).await.unwrap().is_empty());
+        let mut after = client.fetch(&get("/a")).await.unwrap();
+        assert_eq!(read_all(&mut after.body).await.unwrap(), b"after");
     }
 
     #[tokio::test]
@@ -361,9 +455,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_origin_that_sends_no_head_is_left_after_its_tries() {
+    async fn an_endpoint_that_sends_no_head_is_not_asked_again_by_the_same_request() {
         let silent = || vec![Step::Wait(HOUR)];
-        let origin = Scripted::start(vec![silent(), silent(), silent(), silent()]).await;
+        let origin = Scripted::start(vec![silent(), silent()]).await;
         let error = web(&[&origin.url]).fetch(&get("/a")).await.err().unwrap();
         assert!(matches!(error, Error::FirstByte { .. }), "{error}");
         assert_eq!(origin.left(), 1);
@@ -382,6 +476,94 @@ mod tests {
                 expected.as_bytes()
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_client_waits_for_two_silent_endpoints_at_most() {
+        let silent = || vec![Step::Wait(HOUR)];
+        let mut origins = Vec::new();
+        for _ in 0..4 {
+            origins.push(Scripted::start(vec![silent()]).await);
+        }
+        let urls: Vec<_> = origins.iter().map(|origin| origin.url.as_str()).collect();
+        let mut site = site(Store::Web { host: None }, &urls);
+        site.deadlines.connect = Duration::from_millis(100);
+        site.deadlines.first_byte = Duration::from_millis(200);
+        site.deadlines.tries = 4;
+        let client = build::build(&site).unwrap();
+        assert!(client.fetch(&get("/a")).await.is_err());
+        let asked = origins.iter().filter(|origin| origin.left() == 0).count();
+        assert_eq!(asked, 2);
+    }
+
+    /// Answers `/good` after a moment, drops the connections of `/drop`, and is silent otherwise.
+    async fn moody_url() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = [0; 2048];
+                    while let Ok(1..) = stream.read(&mut head).await {
+                        if head.starts_with(b"GET /good") {
+                            let good = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
+                            stream.write_all(good).await.unwrap();
+                        } else if head.starts_with(b"GET /drop") {
+                            return;
+                        } else {
+                            sleep(HOUR).await;
+                        }
+                    }
+                });
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn urls_that_never_answer_switch_nothing_off_for_others() {
+        for (count, checked) in [(1, true), (1, false), (2, true), (2, false)] {
+            let mut urls = Vec::new();
+            for _ in 0..count {
+                urls.push(moody_url().await);
+            }
+            let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+            let mut site = site(Store::Web { host: None }, &urls);
+            site.origin.health_path = checked.then(|| "/health".into());
+            site.deadlines.first_byte = Duration::from_millis(50);
+            let client = build::build(&site).unwrap();
+            let (slow, drop) = (get("/slow"), get("/drop"));
+            let good = get("/good");
+            for _ in 0..5 {
+                let attack = futures_util::future::join_all(
+                    [&slow, &drop]
+                        .repeat(4)
+                        .into_iter()
+                        .map(|bad| client.fetch(bad)),
+                );
+                let (failed, served) = tokio::join!(attack, client.fetch(&good));
+                assert!(failed.iter().all(Result::is_err));
+                assert_eq!(read_all(&mut served.unwrap().body).await.unwrap(), b"good");
+                let mut reply = client.fetch(&good).await.unwrap();
+                assert_eq!(read_all(&mut reply.body).await.unwrap(), b"good");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_cannot_exist_says_nothing_of_an_endpoint_that_is_down() {
+        let dead = refusing_url().await;
+        let store = Store::S3 {
+            bucket: "vod".into(),
+            region: "us-east-1".into(),
+            virtual_host: false,
+            credentials: S3Credentials::Anonymous,
+        };
+        let client = build::build(&site(store, &[&dead])).unwrap();
+        assert!(client.fetch(&get("/a")).await.is_err());
+        assert_eq!(client.fetch(&get("/%FF")).await.unwrap().status, 404);
+        assert!(!client.health()[0].up);
+        assert_eq!(client.fetch(&get("/a")).await.err(), Some(Error::Down));
     }
 
     async fn refusing_url() -> String {
@@ -405,7 +587,7 @@ mod tests {
         assert!(matches!(error, Error::Connect { .. }), "{error}");
         let started = Instant::now();
         assert_eq!(client.fetch(&get("/a")).await.err(), Some(Error::Down));
-        assert!(started.elapsed() < Duration::from_millis(500));
+        assert!(started.elapsed() < Duration::from_millis(50));
     }
 
     #[tokio::test]

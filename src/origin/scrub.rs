@@ -13,11 +13,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::origin::store::Dialect;
 
 /// Fields of one connection (RFC 9110 section 7.6.1), and those about other ways to the origin.
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 11] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
     TE,
     TRAILER,
     TRANSFER_ENCODING,
@@ -114,6 +115,9 @@ pub fn bare(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Judges an answer of an object store by its status and the code in its body or headers.
+///
+/// An S3 answer to HEAD has no body, hence no code, so its 403 stays one: it may as well be about
+/// our credentials.
 #[must_use]
 pub fn judge(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Verdict {
     let ours = code.is_some_and(|code| CREDENTIAL_CODES.contains(&code));
@@ -173,6 +177,7 @@ mod tests {
             ("connection", "close, x-private"),
             ("x-private", "1"),
             ("keep-alive", "timeout=5"),
+            ("proxy-authentication-info", "a=b"),
             ("transfer-encoding", "chunked"),
             ("server", "SeaweedFS"),
             ("set-cookie", "a=b"),
@@ -203,6 +208,7 @@ mod tests {
         assert!(names.contains(&"set-cookie".to_owned()));
         assert!(names.contains(&"server".to_owned()));
         assert!(!names.contains(&"x-private".to_owned()));
+        assert!(!names.contains(&"proxy-authentication-info".to_owned()));
         assert!(!names.contains(&"transfer-encoding".to_owned()));
     }
 
