@@ -17,6 +17,7 @@ pub mod answer;
 pub mod connection;
 pub mod exchange;
 pub mod gate;
+pub mod handshake;
 pub mod headers;
 pub mod hooks;
 pub mod pace;

@@ -28,9 +28,9 @@ impl Admin {
         let Some(url) = target::url_in(query) else {
             return Reply::text(StatusCode::BAD_REQUEST, "expected ?url=http://host/path");
         };
-        match target::route(&self.sources, &url) {
-            Ok(route) => match target::ask(&self.sources, route) {
-                Some(ask) => Reply::json(&self.engine.explain(&ask).await),
+        match target::route(&self.parts.sources, &url) {
+            Ok(route) => match target::ask(&self.parts.sources, route) {
+                Some(ask) => Reply::json(&self.parts.engine.explain(&ask).await),
                 None => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "site without origin"),
             },
             Err(error) => Reply::text(StatusCode::BAD_REQUEST, error),
@@ -54,12 +54,12 @@ impl Admin {
                 return Reply::text(StatusCode::BAD_REQUEST, text);
             }
         };
-        let route = match target::route(&self.sources, &command.url) {
+        let route = match target::route(&self.parts.sources, &command.url) {
             Ok(route) => route,
             Err(error) => return Reply::text(StatusCode::BAD_REQUEST, error),
         };
         tracing::info!(key = route.key.as_str(), "purge");
-        match self.purges.purge(Scope::Url(route.key)).await {
+        match self.parts.purges.purge(Scope::Url(route.key)).await {
             Ok(receipt) => Reply::json(&receipt),
             Err(error) => {
                 tracing::warn!(%error, "purge not logged");

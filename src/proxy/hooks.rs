@@ -5,6 +5,7 @@
 //! methods only.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Version;
 use http::header::{AGE, TRANSFER_ENCODING};
 use pingora::cache::CacheKey;
@@ -142,6 +143,21 @@ impl ProxyHttp for Edge {
             Some(route) => upstream::rewrite(request, route),
             None => Error::e_explain(ErrorType::InternalError, "no route"),
         }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        if let (Some(active), Some(piece)) = (&exchange.active, body)
+            && !piece.is_empty()
+        {
+            active.body_came(piece.len());
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(

@@ -36,7 +36,7 @@ pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge)
         .client_addr()
         .and_then(|address| address.as_inet())
         .map(|address| address.ip().to_canonical());
-    exchange.active = connection::begin(session, exchange.protocol);
+    exchange.active = connection::begin(session.digest(), exchange.protocol);
     exchange.in_flight = Some(edge.flights.begin());
     // Pingora obeys the client's Keep-Alive without bound; a client that wants none keeps none.
     if session.get_keepalive().is_some() {
@@ -68,9 +68,6 @@ pub(super) async fn accept(
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
         _ if upstream::takes_unsafe(&route.site) => {
             exchange.passes = true;
-            if let Some(active) = &exchange.active {
-                active.takes_body();
-            }
             exchange.outcome = Outcome::Pass;
             Ok(())
         }
