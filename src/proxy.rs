@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::cache::engine::{Engine, Source};
 use crate::config::{Config, Site};
 use crate::metrics::METRICS;
+use crate::proxy::invalidate::Allowance;
+use crate::proxy::upstream::Uplink;
 
 pub mod access;
 pub mod answer;
@@ -20,6 +22,7 @@ pub mod gate;
 pub mod handshake;
 pub mod headers;
 pub mod hooks;
+mod invalidate;
 pub mod pace;
 pub mod request;
 pub mod respond;
@@ -33,6 +36,9 @@ pub struct Edge {
     engine: Arc<Engine>,
     sites: Vec<Arc<Site>>,
     sources: HashMap<String, Arc<Source>>,
+    /// Sites that take unsafe methods.
+    uplinks: HashMap<String, Uplink>,
+    invalidations: Allowance,
     flights: Arc<Flights>,
     server: crate::config::Server,
     access_log: AccessLog,
@@ -54,6 +60,11 @@ impl Edge {
                 .iter()
                 .map(|source| (source.site.name.clone(), Arc::clone(source)))
                 .collect(),
+            uplinks: sources
+                .iter()
+                .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
+                .collect(),
+            invalidations: Allowance::default(),
             flights,
             server: config.server.clone(),
             access_log: AccessLog::from(config),

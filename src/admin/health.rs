@@ -47,7 +47,12 @@ impl Admin {
         judge(Facts {
             serving: self.parts.life.is_serving(),
             draining: self.parts.life.is_draining(),
-            origins: self.parts.sources.iter().map(|source| origin(source)).collect(),
+            origins: self
+                .parts
+                .sources
+                .iter()
+                .map(|source| origin(source))
+                .collect(),
             redis: self.parts.redis.as_ref().map(|redis| redis.state().up),
         })
     }

@@ -1,11 +1,12 @@
 //! The beginning of a request: what is refused, what is answered at once, what is opened.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, AGE, CONTENT_LENGTH, HOST, HeaderMap};
 use http::uri::Authority;
 use http::{Method, StatusCode};
+use pingora::Error;
 use pingora::proxy::Session;
 
 use crate::cache::engine::{Ask, How, Opened};
@@ -15,13 +16,14 @@ use crate::clock;
 use crate::http::range::{self, Ranges};
 use crate::http::via;
 use crate::limits::{REQUEST_HEAD_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::metrics::Outcome;
+use crate::metrics::{Closed, METRICS, Outcome};
 use crate::origin::Body;
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers::{self, Stored};
+use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
-use crate::proxy::storage::{Bytestream, Handoff};
+use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
 use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, connection, pace, upstream};
 use crate::route::{self, Head, Purpose, Route};
@@ -66,13 +68,35 @@ pub(super) async fn accept(
         }
         Method::GET | Method::HEAD => open(session, exchange, edge, route).await,
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
-        _ if upstream::takes_unsafe(&route.site) => {
+        _ if edge.uplinks.contains_key(&route.site.name) => {
+            upstream::flatten(session.req_header_mut());
             exchange.passes = true;
+            exchange.upload = Some(Pace::new(edge.server.min_send_rate));
             exchange.outcome = Outcome::Pass;
             Ok(())
         }
         _ => Err(respond::refused_method(&route.site)),
     }
+}
+
+/// Notes that a piece of a request's body came, and judges how fast it comes.
+///
+/// # Errors
+/// The client sends more slowly than it would have to read.
+pub(super) fn body_came(count: usize, exchange: &mut Exchange, edge: &Edge) -> pingora::Result<()> {
+    if let Some(active) = exchange.active.as_ref().filter(|_| count > 0) {
+        active.body_came(count);
+    }
+    let now = Instant::now();
+    let Some(pace) = &mut exchange.upload else {
+        return Ok(());
+    };
+    if pace.taken(now).is_err() {
+        METRICS.connections_closed.of(Closed::Slow).inc();
+        return Err(Error::explain(LAGGARD, "below the least rate").into_down());
+    }
+    pace.given(count, now);
+    Ok(())
 }
 
 /// Refuses what a cache cannot answer safely, before anything looks at it closer.
@@ -99,6 +123,14 @@ fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
             Outcome::Refused,
         ));
     }
+    // Whoever reads one of several lengths may not be who comes after us (RFC 9112 section 6.3).
+    if !is_one_length(&header.headers) {
+        return Err(Answer::closing(
+            StatusCode::BAD_REQUEST,
+            "more than one content-length",
+            Outcome::Refused,
+        ));
+    }
     let safe = matches!(header.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if safe && !session.is_body_empty() {
         return Err(Answer::closing(
@@ -108,6 +140,14 @@ fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
         ));
     }
     Ok(())
+}
+
+fn is_one_length(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let listed = values
+        .next()
+        .is_some_and(|value| value.as_bytes().contains(&b','));
+    !listed && values.next().is_none()
 }
 
 fn head_bytes(headers: &HeaderMap) -> usize {

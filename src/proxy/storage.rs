@@ -153,10 +153,10 @@ impl Hit {
 }
 
 /// The body ended early; the client must see that.
-const BROKEN: ErrorType = ErrorType::Custom("BodyBroken");
+pub(super) const BROKEN: ErrorType = ErrorType::Custom("BodyBroken");
 
 /// The client takes less than it must.
-const LAGGARD: ErrorType = ErrorType::Custom("ClientTooSlow");
+pub(super) const LAGGARD: ErrorType = ErrorType::Custom("ClientTooSlow");
 
 #[async_trait]
 impl HandleHit for Hit {
