@@ -54,18 +54,23 @@ impl Admin {
                 return Reply::text(StatusCode::BAD_REQUEST, text);
             }
         };
-        let route = match target::route(&self.parts.sources, &command.url) {
-            Ok(route) => route,
+        let routes = match target::routes(&self.parts.sources, &command.url) {
+            Ok(routes) => routes,
             Err(error) => return Reply::text(StatusCode::BAD_REQUEST, error),
         };
-        tracing::info!(key = route.key.as_str(), "purge");
-        match self.parts.purges.purge(Scope::Url(route.key)).await {
-            Ok(receipt) => Reply::json(&receipt),
-            Err(error) => {
-                tracing::warn!(%error, "purge not logged");
-                Reply::text(StatusCode::SERVICE_UNAVAILABLE, error)
+        let mut receipt = None;
+        for route in routes {
+            tracing::info!(key = route.key.as_str(), "purge");
+            match self.parts.purges.purge(Scope::Url(route.key)).await {
+                // A later place in the log covers those before it.
+                Ok(later) => receipt = Some(later),
+                Err(error) => {
+                    tracing::warn!(%error, "purge not logged");
+                    return Reply::text(StatusCode::SERVICE_UNAVAILABLE, error);
+                }
             }
         }
+        Reply::json(&receipt)
     }
 }
 

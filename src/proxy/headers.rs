@@ -64,21 +64,29 @@ pub(super) fn whole(stored: &Stored<'_>) -> pingora::Result<ResponseHeader> {
     Ok(header)
 }
 
+/// Whether an answer has no body by its status.
+pub(super) fn is_bodiless(status: StatusCode) -> bool {
+    let known = [
+        StatusCode::NO_CONTENT,
+        StatusCode::RESET_CONTENT,
+        StatusCode::NOT_MODIFIED,
+    ];
+    known.contains(&status)
+}
+
 /// Takes from an answer that has no body what speaks of one (RFC 9110 section 15.3.5 and others);
 /// says whether it is such an answer.
 ///
 /// # Errors
 /// A header that cannot be written; none is known.
 pub(super) fn strip_bodiless(header: &mut ResponseHeader) -> pingora::Result<bool> {
-    let reset = header.status == StatusCode::RESET_CONTENT;
-    let none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&header.status);
-    if !reset && !none {
+    if !is_bodiless(header.status) {
         return Ok(false);
     }
     for name in [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING] {
         header.remove_header(&name);
     }
-    if reset {
+    if header.status == StatusCode::RESET_CONTENT {
         // Its end must be told (section 15.3.6).
         header.insert_header(CONTENT_LENGTH, 0)?;
     }
@@ -144,7 +152,7 @@ fn served(exchange: &Exchange) -> Served {
         Outcome::Hit | Outcome::Stale => return Served::Hit,
         Outcome::Refused | Outcome::Local => return Served::Local,
         Outcome::Revalidated => Forward::Stale,
-        Outcome::Pass if exchange.passes => Forward::Method,
+        _ if exchange.passes => Forward::Method,
         Outcome::Miss | Outcome::Pass | Outcome::Error => Forward::UriMiss,
     };
     let how = exchange.how.as_ref();

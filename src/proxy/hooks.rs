@@ -176,7 +176,7 @@ impl ProxyHttp for Edge {
         _end: bool,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        request::body_came(body.as_ref().map_or(0, Bytes::len), exchange, self)
+        request::body_came(body.as_ref().map_or(0, Bytes::len), exchange)
     }
 
     async fn upstream_response_filter(
