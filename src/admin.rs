@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
@@ -14,7 +14,10 @@ use pingora::protocols::http::ServerSession;
 use crate::cache::engine::{Engine, Source};
 use crate::config::Config;
 use crate::life::Life;
+use crate::limits;
 use crate::metrics::METRICS;
+use crate::proxy::connection;
+use crate::proxy::watch::Protocol;
 use crate::purge::log::Purges;
 use crate::redis::Redis;
 
@@ -30,24 +33,28 @@ use token::Token;
 
 /// The application of the admin listener.
 pub struct Admin {
-    sources: Vec<Arc<Source>>,
-    redis: Option<Arc<Redis>>,
-    purges: Arc<Purges>,
-    engine: Arc<Engine>,
-    life: Arc<Life>,
+    parts: Parts,
     token: Option<Token>,
+}
+
+/// What the admin listener shows and commands.
+pub struct Parts {
+    /// Every site with its origin.
+    pub sources: Vec<Arc<Source>>,
+    /// The shared tier, where there is one.
+    pub redis: Option<Arc<Redis>>,
+    /// The purge log.
+    pub purges: Arc<Purges>,
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The node's life.
+    pub life: Arc<Life>,
 }
 
 impl Admin {
     /// Puts the parts together, and adds the figures of the process to the metrics.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        sources: &[Arc<Source>],
-        (redis, purges): (Option<Arc<Redis>>, Arc<Purges>),
-        engine: Arc<Engine>,
-        life: Arc<Life>,
-    ) -> Self {
+    pub fn new(config: &Config, parts: Parts) -> Self {
         if let Err(error) = METRICS
             .registry()
             .register(Box::new(process::Process::new()))
@@ -55,11 +62,7 @@ impl Admin {
             tracing::warn!(%error, "process metrics are missing");
         }
         Self {
-            sources: sources.to_vec(),
-            redis,
-            purges,
-            engine,
-            life,
+            parts,
             token: config.server.admin_token.as_ref().map(Token::new),
         }
     }
@@ -71,6 +74,10 @@ impl Admin {
         let Some(page) = Page::of(path) else {
             return Reply::text(StatusCode::NOT_FOUND, "no such page; GET / lists them");
         };
+        if session.req_header().headers.contains_key(ORIGIN) {
+            // A page in an operator's browser reaches loopback too; no tool sends Origin.
+            return Reply::text(StatusCode::FORBIDDEN, "not for web pages");
+        }
         if page.is_guarded() && !self.admits(session) {
             return Reply::unauthorized();
         }
@@ -83,7 +90,7 @@ impl Admin {
             Page::Healthz => Reply::text(StatusCode::OK, "ok"),
             Page::Readyz => health::reply(&self.health()),
             Page::Metrics => self.metrics(),
-            Page::Nodes => Reply::json(&self.purges.nodes().await),
+            Page::Nodes => Reply::json(&self.parts.purges.nodes().await),
             Page::Explain => self.explain(target.query().unwrap_or("")).await,
             Page::Purge => self.purge(session).await,
             Page::Drain => self.drain(&method),
@@ -101,16 +108,16 @@ impl Admin {
     fn metrics(&self) -> Reply {
         let health = self.health();
         METRICS.ready.set(i64::from(health.is_ready()));
-        self.engine.memory().report();
+        self.parts.engine.memory().report();
         Reply::exposition(METRICS.exposition())
     }
 
     fn drain(&self, method: &Method) -> Reply {
         if method == Method::DELETE {
-            self.life.return_to_service();
+            self.parts.life.return_to_service();
             tracing::info!("ready again by request");
         } else {
-            self.life.drain();
+            self.parts.life.drain();
             tracing::info!("not ready by request; serving goes on");
         }
         health::reply_state(&self.health())
@@ -120,6 +127,8 @@ impl Admin {
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        let _active = connection::begin(session.digest(), Protocol::Http11);
+        bound(session);
         let head = session.req_header().method == Method::HEAD;
         let mut reply = self.answer(session).await;
         if !session.is_body_empty() && !reply.has_read_body() {
@@ -137,6 +146,16 @@ impl ServeHttp for Admin {
         }
         response
     }
+}
+
+/// Bounds what Pingora leaves open: idle connections, and clients that do not take their answer.
+fn bound(session: &mut ServerSession) {
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(limits::ADMIN_KEEPALIVE.as_secs()));
+    }
+    session.set_read_timeout(Some(limits::ADMIN_KEEPALIVE));
+    session.set_write_timeout(Some(limits::ADMIN_KEEPALIVE));
+    session.set_total_drain_timeout(Some(limits::ADMIN_KEEPALIVE));
 }
 
 /// What there is.

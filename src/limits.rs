@@ -108,6 +108,17 @@ pub const LARGE_PASS_MARK_LIFE: Duration = Duration::from_secs(300);
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;
 
+/// Connections to the admin listener at once: scrapers and operators, with room to spare.
+pub const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// How long an idle connection to the admin listener is kept: a scraper comes seconds apart, and
+/// idle connections must not hold every place.
+pub const ADMIN_KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Changes by unsafe methods that a node writes to the purge log in a second; above it only its own
+/// memory forgets. The log is shared and bounded: clients must not be able to roll it over.
+pub const INVALIDATIONS_PER_SECOND: u32 = 100;
+
 /// Most flights (objects being opened) at once; above it requests are answered 503.
 pub const FLIGHTS_MAX: usize = 16_384;
 

@@ -365,6 +365,7 @@ pub struct Metrics {
     pub origin_resumes: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
     pub purges: Counters<PurgeResult>,
+    pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
     pub purge_floor_raises: IntCounter,
     pub purge_log_age_seconds: IntGauge,
@@ -544,6 +545,12 @@ impl Metrics {
                 &r,
                 "weir_purges_total",
                 "Purges asked of this node. failed: Redis could not be reached; repeat them.",
+            ),
+            invalidations_skipped: counter(
+                &r,
+                "weir_invalidations_skipped_total",
+                "Changes by unsafe methods that came too fast for the purge log. Other nodes and \
+                 Redis keep their copies until these expire.",
             ),
             purge_entries: gauge(
                 &r,

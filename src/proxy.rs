@@ -14,14 +14,18 @@ use crate::cache::engine::{Engine, Source};
 use crate::config::{Config, Site};
 use crate::http::via;
 use crate::metrics::METRICS;
+use crate::proxy::invalidate::Allowance;
+use crate::proxy::upstream::Uplink;
 
 pub mod access;
 pub mod answer;
 pub mod connection;
 pub mod exchange;
 pub mod gate;
+pub mod handshake;
 pub mod headers;
 pub mod hooks;
+mod invalidate;
 pub mod pace;
 pub mod request;
 pub mod respond;
@@ -35,6 +39,9 @@ pub struct Edge {
     engine: Arc<Engine>,
     sites: Vec<Arc<Site>>,
     sources: HashMap<String, Arc<Source>>,
+    /// Sites that take unsafe methods.
+    uplinks: HashMap<String, Uplink>,
+    invalidations: Allowance,
     flights: Arc<Flights>,
     server: crate::config::Server,
     /// This node's entry of `Via`, the same on every answer.
@@ -58,6 +65,11 @@ impl Edge {
                 .iter()
                 .map(|source| (source.site.name.clone(), Arc::clone(source)))
                 .collect(),
+            uplinks: sources
+                .iter()
+                .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
+                .collect(),
+            invalidations: Allowance::default(),
             flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),

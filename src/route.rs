@@ -33,6 +33,14 @@ pub struct Head<'a> {
     pub accept: Option<&'a str>,
 }
 
+impl Head<'_> {
+    /// Whether it asks about the server and not about anything on it (RFC 9110 section 9.3.7).
+    #[must_use]
+    pub fn is_server_wide(&self) -> bool {
+        self.target == "*" && *self.method == Method::OPTIONS
+    }
+}
+
 /// What a request asks for.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -159,12 +167,7 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         return Err(Refusal::MalformedMethod);
     }
     let (authority, target) = split_target(head)?;
-    let host = authority.map(Host::parse).transpose()?;
-    if host.is_none() && head.version != Version::HTTP_10 {
-        return Err(Refusal::MissingHost);
-    }
-    let site = host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)?;
-    check_method(site, head.method)?;
+    let site = site_of(sites, head, authority)?;
     let (raw_path, raw_query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
@@ -175,6 +178,28 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         None => None,
     };
     resolve(site, path, query, head.accept)
+}
+
+/// Finds the site that a request about the server is for ([`Head::is_server_wide`]).
+///
+/// # Errors
+/// [`Refusal`] where no site is named, or none takes OPTIONS.
+pub fn server_wide<'a>(sites: &'a [Arc<Site>], head: &Head<'_>) -> Result<&'a Arc<Site>, Refusal> {
+    site_of(sites, head, head.authority)
+}
+
+fn site_of<'a>(
+    sites: &'a [Arc<Site>],
+    head: &Head<'_>,
+    authority: Option<&str>,
+) -> Result<&'a Arc<Site>, Refusal> {
+    let host = authority.map(Host::parse).transpose()?;
+    if host.is_none() && head.version != Version::HTTP_10 {
+        return Err(Refusal::MissingHost);
+    }
+    let site = host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)?;
+    check_method(site, head.method)?;
+    Ok(site)
 }
 
 /// Splits the target into authority and the rest (RFC 9112 section 3.2).

@@ -7,20 +7,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pingora::listeners::ListenerConfig;
-use pingora::proxy::http_proxy;
+use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::GenBackgroundService;
 use pingora::services::listening::Service;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Parts};
 use crate::cache::engine::{Engine, Source};
 use crate::cache::shared::Shared;
 use crate::config::Config;
 use crate::life::Life;
 use crate::metrics::METRICS;
 use crate::origin;
-use crate::proxy::connection::{Front, Gatekeeper};
+use crate::proxy::connection::{self, Front, Gatekeeper};
 use crate::proxy::gate::Gate;
 use crate::proxy::{Edge, Flights};
 use crate::purge::log::Purges;
@@ -129,14 +129,17 @@ impl Node {
         })
     }
 
-    fn clients(&self, conf: &Arc<ServerConf>) -> Result<Listening<Front>, Error> {
+    fn clients(&self, conf: &Arc<ServerConf>) -> Result<Listening<Front<HttpProxy<Edge>>>, Error> {
         let edge = Edge::new(
             &self.config,
             Arc::clone(&self.engine),
             &self.sources,
             Arc::clone(&self.flights),
         );
-        let front = Front::new(http_proxy(conf, edge), &self.gate, &self.config);
+        let mut proxy = http_proxy(conf, edge);
+        connection::bound(&mut proxy, &self.config);
+        let head_timeout = self.config.server.head_timeout;
+        let front = Front::new(proxy, &self.gate, head_timeout);
         let mut service = Service::new("edge".to_owned(), front);
         service.threads = Some(self.config.server.threads);
         let mut sockets = Vec::new();
@@ -156,20 +159,29 @@ impl Node {
             sockets.push(socket);
         }
         service.set_connection_filter(Arc::<Gate>::clone(&self.gate));
-        let keeper = Arc::new(Gatekeeper(Arc::clone(&self.gate)));
-        service.endpoints().set_pre_tls_callback(keeper);
+        let keeper = Gatekeeper {
+            gate: Arc::clone(&self.gate),
+            head_timeout,
+        };
+        service.endpoints().set_pre_tls_callback(Arc::new(keeper));
         Ok(Listening::new(service, sockets, self.life.closing()))
     }
 
-    fn admin(&self) -> Result<Listening<Admin>, Error> {
+    fn admin(&self) -> Result<Listening<Front<Admin>>, Error> {
         let admin = Admin::new(
             &self.config,
-            &self.sources,
-            (self.redis.clone(), Arc::clone(&self.purges)),
-            Arc::clone(&self.engine),
-            Arc::clone(&self.life),
+            Parts {
+                sources: self.sources.clone(),
+                redis: self.redis.clone(),
+                purges: Arc::clone(&self.purges),
+                engine: Arc::clone(&self.engine),
+                life: Arc::clone(&self.life),
+            },
         );
-        let mut service = Service::new("admin".to_owned(), admin);
+        let gate = Gate::of_admin();
+        let front = Front::new(admin, &gate, self.config.server.head_timeout);
+        let mut service = Service::new("admin".to_owned(), front);
+        service.set_connection_filter(gate);
         service.threads = Some(1);
         let socket = Socket::bind("listen.admin", self.config.listen.admin)?;
         let config = socket.config(listen::PLAIN_WRITE_BYTES);

@@ -15,7 +15,7 @@ use crate::config::{Log, LogFormat};
 pub const ACCESS: &str = "access";
 
 /// Beginnings of Pingora's complaints about one client, by target.
-const CLIENT_NOISE: [(&str, &str); 8] = [
+const CLIENT_NOISE: [(&str, &str); 11] = [
     ("pingora_core::services::listening", "Downstream handshake"),
     ("pingora_core::apps", "H2 handshake error"),
     (
@@ -24,6 +24,13 @@ const CLIENT_NOISE: [(&str, &str); 8] = [
     ),
     ("pingora_proxy", "Fail to proxy: Downstream"),
     ("pingora_proxy", "Fail to serve cache: Downstream"),
+    // The access line has it, and an origin that breaks bodies off has its own metrics.
+    ("pingora_proxy", "Fail to serve cache:  BodyBroken"),
+    ("pingora_proxy", "Fail to serve cache:  ClientTooSlow"),
+    (
+        "pingora_proxy",
+        "Error during finish_hit_handler:  BodyBroken",
+    ),
     (
         "pingora_proxy",
         "failed to send error response to downstream",

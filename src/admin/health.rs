@@ -45,10 +45,15 @@ impl Admin {
             (source.site.name.clone(), up)
         };
         judge(Facts {
-            serving: self.life.is_serving() && !self.purges.is_starting(),
-            draining: self.life.is_draining(),
-            origins: self.sources.iter().map(|source| origin(source)).collect(),
-            redis: self.redis.as_ref().map(|redis| redis.state().up),
+            serving: self.parts.life.is_serving() && !self.parts.purges.is_starting(),
+            draining: self.parts.life.is_draining(),
+            origins: self
+                .parts
+                .sources
+                .iter()
+                .map(|source| origin(source))
+                .collect(),
+            redis: self.parts.redis.as_ref().map(|redis| redis.state().up),
         })
     }
 }

@@ -20,8 +20,26 @@ pub(super) enum Error {
     Refused(&'static str),
 }
 
+/// Routes a URL as every kind of player would have it: one that stands for a manifest stands for
+/// that of HLS and that of DASH.
+pub(super) fn routes(sources: &[Arc<Source>], url: &str) -> Result<Vec<Route>, Error> {
+    let mut routes = vec![accepting(sources, url, None)?];
+    let dash = accepting(sources, url, Some(DASH))?;
+    if routes.iter().all(|route| route.key != dash.key) {
+        routes.push(dash);
+    }
+    Ok(routes)
+}
+
 /// Routes a URL.
 pub(super) fn route(sources: &[Arc<Source>], url: &str) -> Result<Route, Error> {
+    accepting(sources, url, None)
+}
+
+/// What a player of DASH says that it accepts.
+const DASH: &str = "application/dash+xml";
+
+fn accepting(sources: &[Arc<Source>], url: &str, accept: Option<&str>) -> Result<Route, Error> {
     let uri: Uri = url.parse().map_err(|_| Error::Url)?;
     let authority = uri.authority().ok_or(Error::Url)?;
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -30,7 +48,7 @@ pub(super) fn route(sources: &[Arc<Source>], url: &str) -> Result<Route, Error> 
         version: Version::HTTP_11,
         target,
         authority: Some(authority.as_str()),
-        accept: None,
+        accept,
     };
     let sites: Vec<_> = sources
         .iter()
@@ -53,6 +71,7 @@ pub(super) fn ask(sources: &[Arc<Source>], route: Route) -> Option<Ask> {
         kind: route.kind,
         want: None,
         head_only: false,
+        cdn_loop: None,
     })
 }
 

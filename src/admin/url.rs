@@ -28,9 +28,9 @@ impl Admin {
         let Some(url) = target::url_in(query) else {
             return Reply::text(StatusCode::BAD_REQUEST, "expected ?url=http://host/path");
         };
-        match target::route(&self.sources, &url) {
-            Ok(route) => match target::ask(&self.sources, route) {
-                Some(ask) => Reply::json(&self.engine.explain(&ask).await),
+        match target::route(&self.parts.sources, &url) {
+            Ok(route) => match target::ask(&self.parts.sources, route) {
+                Some(ask) => Reply::json(&self.parts.engine.explain(&ask).await),
                 None => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "site without origin"),
             },
             Err(error) => Reply::text(StatusCode::BAD_REQUEST, error),
@@ -54,18 +54,23 @@ impl Admin {
                 return Reply::text(StatusCode::BAD_REQUEST, text);
             }
         };
-        let route = match target::route(&self.sources, &command.url) {
-            Ok(route) => route,
+        let routes = match target::routes(&self.parts.sources, &command.url) {
+            Ok(routes) => routes,
             Err(error) => return Reply::text(StatusCode::BAD_REQUEST, error),
         };
-        tracing::info!(key = route.key.as_str(), "purge");
-        match self.purges.purge(Scope::Url(route.key)).await {
-            Ok(receipt) => Reply::json(&receipt),
-            Err(error) => {
-                tracing::warn!(%error, "purge not logged");
-                Reply::text(StatusCode::SERVICE_UNAVAILABLE, error)
+        let mut receipt = None;
+        for route in routes {
+            tracing::info!(key = route.key.as_str(), "purge");
+            match self.parts.purges.purge(Scope::Url(route.key)).await {
+                // A later place in the log covers those before it.
+                Ok(later) => receipt = Some(later),
+                Err(error) => {
+                    tracing::warn!(%error, "purge not logged");
+                    return Reply::text(StatusCode::SERVICE_UNAVAILABLE, error);
+                }
             }
         }
+        Reply::json(&receipt)
     }
 }
 

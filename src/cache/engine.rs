@@ -13,7 +13,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::asset;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
@@ -56,6 +56,8 @@ pub struct Ask {
     pub want: Option<Wanted>,
     /// Only the head is wanted.
     pub head_only: bool,
+    /// Which CDNs the request has passed (RFC 8586), as it was received.
+    pub cdn_loop: Option<HeaderValue>,
 }
 
 /// What the engine answers.
@@ -395,6 +397,7 @@ impl Engine {
             head_only: ask.head_only,
             path: ask.target.path.clone(),
             query: ask.target.query.clone(),
+            cdn_loop: ask.cdn_loop.clone(),
             ..origin::Fetch::default()
         };
         match ask.source.origin.fetch(&fetch).await {

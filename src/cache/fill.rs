@@ -137,8 +137,9 @@ impl Engine {
             path: ask.target.path.clone(),
             query: ask.target.query.clone(),
             range: plan.range(),
-            pin: None,
             validators,
+            cdn_loop: ask.cdn_loop.clone(),
+            ..Fetch::default()
         };
         let asked = clock::now();
         let reply = ask.source.origin.fetch(&fetch).await?.into_whole();

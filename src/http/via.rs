@@ -50,6 +50,13 @@ pub fn cdn_loop(passages: usize) -> HeaderValue {
     HeaderValue::try_from(members.join(", ")).unwrap_or(const { HeaderValue::from_static(CDN_ID) })
 }
 
+/// The nodes of ours that a request has passed, as `CDN-Loop` of an origin request names them
+/// before this one; `None` when it passed none.
+#[must_use]
+pub fn passed(request: &HeaderMap) -> Option<HeaderValue> {
+    passages(request).checked_sub(1).map(cdn_loop)
+}
+
 /// A pseudonym is a token (RFC 9110 section 5.6.2).
 fn name_char(character: char) -> char {
     match character {

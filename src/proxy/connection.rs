@@ -1,6 +1,6 @@
 //! The life of a client connection around Pingora's protocol loops.
 //!
-//! [`Front`] is what the listeners run. It counts connections ([`Gate`]), cuts those whose request
+//! [`Front`] is what the listeners run, around Pingora's proxy or the admin application. It counts connections ([`Gate`]), cuts those whose request
 //! head does not come in time ([`Watch`]), and hands everything else to Pingora. Pingora calls it
 //! once a connection: its own loop takes the later requests of HTTP/1.1. Requests find the watch
 //! of their connection through the digest that Pingora keeps beside each session, in the slot
@@ -17,7 +17,7 @@ use pingora::listeners::PreTlsProcess;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::{GetProxyDigest, GetSocketDigest, Stream};
+use pingora::protocols::{Digest, GetProxyDigest, GetSocketDigest, Stream};
 use pingora::proxy::{HttpProxy, Session};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType};
@@ -26,6 +26,7 @@ use crate::config;
 use crate::metrics::{Closed, METRICS};
 use crate::proxy::Edge;
 use crate::proxy::gate::Gate;
+use crate::proxy::handshake;
 use crate::proxy::watch::{Active, Protocol, Watch};
 use crate::proxy::wire::Wire;
 
@@ -42,28 +43,32 @@ const H2_HEAD_BYTES_MAX: u32 = 32 * 1024;
 /// at 100 ms round trip it still allows 8 Mbit/s a stream for each window it refills.
 const H2_SEND_BUFFER_BYTES: usize = 128 * 1024;
 
-/// The application of the client listeners.
-pub struct Front {
-    proxy: Arc<HttpProxy<Edge>>,
+/// The application of a listener: what bounds connections, around what answers on them.
+pub struct Front<A> {
+    app: Arc<A>,
     gate: Arc<Gate>,
     head_timeout: Duration,
 }
 
-impl Front {
-    /// Wraps Pingora's proxy, which must not have been shared yet.
+impl<A> Front<A> {
+    /// Puts `gate` and a deadline for request heads before `app`.
     #[must_use]
-    pub fn new(mut proxy: HttpProxy<Edge>, gate: &Arc<Gate>, config: &config::Config) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.h2c = config.listen.h2c;
-        options.h2_idle_timeout = Some(config.server.keepalive);
-        proxy.server_options = Some(options);
-        proxy.h2_options = Some(h2_options());
+    pub fn new(app: A, gate: &Arc<Gate>, head_timeout: Duration) -> Self {
         Self {
-            proxy: Arc::new(proxy),
+            app: Arc::new(app),
             gate: Arc::clone(gate),
-            head_timeout: config.server.head_timeout,
+            head_timeout,
         }
     }
+}
+
+/// Sets what Pingora's proxy may do on one connection.
+pub fn bound(proxy: &mut HttpProxy<Edge>, config: &config::Config) {
+    let mut options = HttpServerOptions::default();
+    options.h2c = config.listen.h2c;
+    options.h2_idle_timeout = Some(config.server.keepalive);
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(h2_options());
 }
 
 fn h2_options() -> H2Options {
@@ -76,7 +81,7 @@ fn h2_options() -> H2Options {
 }
 
 #[async_trait]
-impl ServerApp for Front {
+impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
     async fn process_new(
         self: &Arc<Self>,
         mut stream: Stream,
@@ -90,10 +95,11 @@ impl ServerApp for Front {
                 watch
             }
         };
+        watch.establish();
         let wire: Stream = Box::new(Wire::new(stream, Arc::clone(&watch)));
         tokio::select! {
             biased;
-            reusable = self.proxy.process_new(wire, shutdown) => reusable,
+            reusable = self.app.process_new(wire, shutdown) => reusable,
             () = watch.head_overdue(self.head_timeout) => {
                 METRICS.connections_closed.of(Closed::Head).inc();
                 None
@@ -102,27 +108,34 @@ impl ServerApp for Front {
     }
 
     async fn cleanup(&self) {
-        self.proxy.cleanup().await;
+        self.app.cleanup().await;
     }
 }
 
-/// Counts TLS connections before their handshake, so that handshakes are bounded too.
+/// Counts TLS connections before their handshake and gives the handshake the deadline of a request
+/// head: Pingora's own is a minute.
 #[async_trait]
 impl PreTlsProcess for Gatekeeper {
     async fn process(&self, stream: &mut L4Stream) -> pingora::Result<()> {
-        let (_, digest) = admit(&self.0, address(stream)).map_err(|reason| {
+        let (watch, digest) = admit(&self.gate, address(stream)).map_err(|reason| {
             Error::explain(
                 ErrorType::AcceptError,
                 crate::metrics::Label::as_str(reason),
             )
         })?;
+        handshake::bound(stream, watch, self.head_timeout);
         stream.set_proxy_digest(digest);
         Ok(())
     }
 }
 
 /// Lets connections in before TLS.
-pub struct Gatekeeper(pub Arc<Gate>);
+pub struct Gatekeeper {
+    /// What counts them.
+    pub gate: Arc<Gate>,
+    /// By when the handshake must be through.
+    pub head_timeout: Duration,
+}
 
 fn admit(gate: &Arc<Gate>, address: Option<IpAddr>) -> Result<(Arc<Watch>, ProxyDigest), Closed> {
     let ticket = gate
@@ -146,8 +159,8 @@ fn watch_in(digest: &ProxyDigest) -> Option<Arc<Watch>> {
 }
 
 /// Tells the connection that a request begins; it lasts until the guard drops.
-pub(super) fn begin(session: &Session, protocol: Protocol) -> Option<Active> {
-    let digest = session.digest()?.proxy_digest.as_ref()?;
+pub(crate) fn begin(digest: Option<&Digest>, protocol: Protocol) -> Option<Active> {
+    let digest = digest?.proxy_digest.as_ref()?;
     Some(watch_in(digest)?.begin(protocol))
 }
 

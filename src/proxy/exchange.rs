@@ -8,8 +8,10 @@ use http::StatusCode;
 
 use crate::cache::engine::How;
 use crate::metrics::{Outcome, Tier};
+use crate::origin::request::Place;
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
+use crate::proxy::pace::Pace;
 use crate::proxy::storage::Handoff;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
@@ -39,6 +41,12 @@ pub struct Exchange {
     pub(super) body_is_here: bool,
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
     pub(super) passes: bool,
+    /// Where it goes then, once that is known.
+    pub(super) place: Option<Place>,
+    /// How fast its body comes.
+    pub(super) upload: Option<Pace>,
+    /// Whether the answer is one that has a body at all.
+    pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
     pub(super) active: Option<Active>,
@@ -65,6 +73,9 @@ impl Exchange {
             part: Part::Whole,
             body_is_here: false,
             passes: false,
+            place: None,
+            upload: None,
+            bodiless: false,
             reason: None,
             active: None,
             in_flight: None,

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use pingora::listeners::ConnectionFilter;
+use prometheus::IntGauge;
 
 use crate::config;
+use crate::limits;
 use crate::metrics::{Closed, METRICS};
 
 /// Counts connections and refuses those above the caps.
@@ -18,6 +20,8 @@ use crate::metrics::{Closed, METRICS};
 pub struct Gate {
     connections_max: usize,
     per_address_max: usize,
+    /// Where the connections show; only those of clients do.
+    gauge: Option<IntGauge>,
     // A std lock: it is held for a map operation, never across an await.
     open: Mutex<Open>,
 }
@@ -35,6 +39,18 @@ impl Gate {
         Arc::new(Self {
             connections_max: server.connections_max,
             per_address_max: server.connections_per_address_max,
+            gauge: Some(METRICS.connections.clone()),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Makes the gate of the admin listener: operators and scrapers, from one address or many.
+    #[must_use]
+    pub fn of_admin() -> Arc<Self> {
+        Arc::new(Self {
+            connections_max: limits::ADMIN_CONNECTIONS_MAX,
+            per_address_max: limits::ADMIN_CONNECTIONS_MAX,
+            gauge: None,
             open: Mutex::default(),
         })
     }
@@ -55,7 +71,9 @@ impl Gate {
         self.room(&open, client)?;
         open.total += 1;
         *open.by_address.entry(client).or_default() += 1;
-        METRICS.connections.inc();
+        if let Some(gauge) = &self.gauge {
+            gauge.inc();
+        }
         Ok(Ticket {
             gate: Arc::clone(self),
             client,
@@ -73,7 +91,9 @@ impl Gate {
     }
 
     fn leave(&self, client: IpAddr) {
-        METRICS.connections.dec();
+        if let Some(gauge) = &self.gauge {
+            gauge.dec();
+        }
         let mut open = self.lock();
         open.total = open.total.saturating_sub(1);
         if let Some(count) = open.by_address.get_mut(&client) {
@@ -140,6 +160,7 @@ pub(super) mod tests {
         Arc::new(Gate {
             connections_max,
             per_address_max,
+            gauge: None,
             open: Mutex::default(),
         })
     }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, VARY, VIA,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY, VIA,
 };
 use pingora::http::ResponseHeader;
 
@@ -62,6 +62,35 @@ pub(super) fn whole(stored: &Stored<'_>) -> pingora::Result<ResponseHeader> {
         header.insert_header(CONTENT_TYPE, asset::content_type(stored.path))?;
     }
     Ok(header)
+}
+
+/// Whether an answer has no body by its status.
+pub(super) fn is_bodiless(status: StatusCode) -> bool {
+    let known = [
+        StatusCode::NO_CONTENT,
+        StatusCode::RESET_CONTENT,
+        StatusCode::NOT_MODIFIED,
+    ];
+    known.contains(&status)
+}
+
+/// Takes from an answer that has no body what speaks of one (RFC 9110 section 15.3.5 and others);
+/// says whether it is such an answer.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn strip_bodiless(header: &mut ResponseHeader) -> pingora::Result<bool> {
+    if !is_bodiless(header.status) {
+        return Ok(false);
+    }
+    for name in [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING] {
+        header.remove_header(&name);
+    }
+    if header.status == StatusCode::RESET_CONTENT {
+        // Its end must be told (section 15.3.6).
+        header.insert_header(CONTENT_LENGTH, 0)?;
+    }
+    Ok(true)
 }
 
 /// Puts on what this node says about an answer: how it came about, by whom, and who may read it.
@@ -127,7 +156,7 @@ fn served(exchange: &Exchange) -> Served {
         Outcome::Hit | Outcome::Stale => return Served::Hit,
         Outcome::Refused | Outcome::Local => return Served::Local,
         Outcome::Revalidated => Forward::Stale,
-        Outcome::Pass if exchange.passes => Forward::Method,
+        _ if exchange.passes => Forward::Method,
         Outcome::Miss | Outcome::Pass | Outcome::Error => Forward::UriMiss,
     };
     let how = exchange.how.as_ref();
@@ -190,6 +219,25 @@ mod tests {
             let exchange = exchange(outcome, tier, how);
             let value = cache_status::value(&handling(&exchange, "edge"));
             assert_eq!(value, expected);
+        }
+    }
+
+    #[test]
+    fn answers_without_body_speak_of_none() {
+        for (status, bodiless, length) in [
+            (200, false, Some("5")),
+            (204, true, None),
+            (205, true, Some("0")),
+            (304, true, None),
+        ] {
+            let mut header = ResponseHeader::build(status, None).unwrap();
+            header.insert_header(CONTENT_LENGTH, 5).unwrap();
+            header.insert_header(CONTENT_TYPE, "text/plain").unwrap();
+            assert_eq!(strip_bodiless(&mut header).unwrap(), bodiless, "{status}");
+            let left = header.headers.get(CONTENT_LENGTH);
+            assert_eq!(left.map(|l| l.to_str().unwrap()), length, "{status}");
+            let typed = header.headers.contains_key(CONTENT_TYPE);
+            assert_eq!(typed, !bodiless, "{status}");
         }
     }
 

@@ -4,7 +4,10 @@
 //! there, and what is found reaches Pingora as a hit. Pingora's own fetching is used for unsafe
 //! methods only.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Version;
 use http::header::{AGE, TRANSFER_ENCODING};
 use pingora::cache::CacheKey;
@@ -18,9 +21,10 @@ use crate::metrics::{Outcome, Tier};
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::{self, Answer};
-use crate::proxy::storage::{self, ADAPTER};
+use crate::proxy::storage::{self, ADAPTER, BROKEN, LAGGARD};
+use crate::proxy::upstream::Fault;
 use crate::proxy::watch::Protocol;
-use crate::proxy::{Edge, access, headers, request, upstream};
+use crate::proxy::{Edge, access, headers, invalidate, request, upstream};
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -103,9 +107,23 @@ impl ProxyHttp for Edge {
             // It has no chunks; `request` let no body of unknown length come this far.
             header.remove_header(&TRANSFER_ENCODING);
         }
+        exchange.bodiless = headers::strip_bodiless(header)?;
         headers::dress(header, &session.req_header().headers, exchange, self)?;
         exchange.head_goes_out(header.status);
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        if exchange.bodiless {
+            *body = None;
+        }
+        Ok(None)
     }
 
     async fn proxy_upstream_filter(
@@ -126,22 +144,39 @@ impl ProxyHttp for Edge {
         _session: &mut Session,
         exchange: &mut Exchange,
     ) -> pingora::Result<Box<HttpPeer>> {
-        match exchange.site() {
-            Some(site) => upstream::peer(site).await,
-            None => Error::e_explain(ErrorType::InternalError, "no site"),
-        }
+        let Some(route) = &exchange.route else {
+            return Error::e_explain(ErrorType::InternalError, "no route");
+        };
+        let Some(uplink) = self.uplinks.get(&route.site.name) else {
+            return Error::e_explain(ErrorType::InternalError, "no uplink");
+        };
+        let way = uplink.way(route).await?;
+        exchange.place = Some(way.place);
+        Ok(way.peer)
     }
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        match &exchange.route {
-            Some(route) => upstream::rewrite(request, route),
-            None => Error::e_explain(ErrorType::InternalError, "no route"),
+        match &exchange.place {
+            Some(place) => {
+                upstream::rewrite(request, session.req_header(), place, &self.server.node)
+            }
+            None => Error::e_explain(ErrorType::InternalError, "no place"),
         }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<()> {
+        request::body_came(body.as_ref().map_or(0, Bytes::len), exchange)
     }
 
     async fn upstream_response_filter(
@@ -150,9 +185,10 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
+        upstream::scrub(response)?;
         exchange.tier = Tier::Origin;
         if let Some(route) = exchange.route.as_ref().filter(|_| changes(response)) {
-            self.engine.forget(&route.key);
+            invalidate::forget(&self.engine, &self.invalidations, &route.key).await;
         }
         Ok(())
     }
@@ -163,12 +199,17 @@ impl ProxyHttp for Edge {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let gone = error.esource() == &ErrorSource::Downstream;
+        let answer = match Fault::of(error) {
+            Fault::Gone => None,
+            Fault::Request(status) => {
+                let text = "request body refused";
+                Some(Answer::closing(status, text, Outcome::Refused))
+            }
+            Fault::Origin(status) => Some(Answer::closing(status, "origin failed", Outcome::Error)),
+        };
         let mut error_code = 0;
-        if !gone && session.response_written().is_none() {
-            let status = upstream::status_of(error);
-            error_code = status.as_u16();
-            let answer = Answer::closing(status, "origin failed", Outcome::Error);
+        if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
+            error_code = answer.status.as_u16();
             if let Err(error) = respond::send(answer, session, exchange, self).await {
                 tracing::debug!(%error, id = exchange.id, "client left before its answer");
             }
@@ -184,8 +225,9 @@ impl ProxyHttp for Edge {
     }
 
     fn suppress_error_log(&self, _session: &Session, _: &Exchange, error: &Error) -> bool {
-        // The access line says that the client left.
-        error.esource() == &ErrorSource::Downstream
+        // The access line says that the client left, or that the body broke off and why.
+        let etype = error.etype();
+        error.esource() == &ErrorSource::Downstream || *etype == BROKEN || *etype == LAGGARD
     }
 
     /// Pingora's own summary holds the query, where tokens live.

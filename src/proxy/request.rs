@@ -1,11 +1,13 @@
 //! The beginning of a request: what is refused, what is answered at once, what is opened.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, AGE, CONTENT_LENGTH, HOST, HeaderMap};
 use http::uri::Authority;
 use http::{Method, StatusCode};
+use pingora::Error;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::cache::engine::{Ask, How, Opened};
@@ -14,17 +16,18 @@ use crate::cache::reader::Reader;
 use crate::clock;
 use crate::http::range::{self, Ranges};
 use crate::http::via;
-use crate::limits::{REQUEST_HEAD_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::metrics::Outcome;
+use crate::limits::REQUEST_HEAD_BYTES_MAX;
+use crate::metrics::{Closed, METRICS, Outcome};
 use crate::origin::Body;
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers::{self, Stored};
+use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
-use crate::proxy::storage::{Bytestream, Handoff};
+use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
 use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, connection, pace, upstream};
-use crate::route::{self, Head, Purpose, Route};
+use crate::route::{self, Head, Purpose, Refusal, Route};
 
 /// How long a request body that nobody wants is read before the connection is given up.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
@@ -36,7 +39,7 @@ pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge)
         .client_addr()
         .and_then(|address| address.as_inet())
         .map(|address| address.ip().to_canonical());
-    exchange.active = connection::begin(session, exchange.protocol);
+    exchange.active = connection::begin(session.digest(), exchange.protocol);
     exchange.in_flight = Some(edge.flights.begin());
     // Pingora obeys the client's Keep-Alive without bound; a client that wants none keeps none.
     if session.get_keepalive().is_some() {
@@ -57,7 +60,14 @@ pub(super) async fn accept(
     edge: &Edge,
 ) -> Result<(), Answer> {
     refuse_framing(session)?;
-    let route = route_of(session, edge)?;
+    refuse_fragment(session)?;
+    let head = head_of(session);
+    if head.is_server_wide() {
+        let site = route::server_wide(&edge.sites, &head);
+        let site = site.map_err(|refusal| respond::refusal(&refusal))?;
+        return Err(respond::server_options(site));
+    }
+    let route = route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(&refusal))?;
     exchange.route = Some(route.clone());
     let method = session.req_header().method.clone();
     match method {
@@ -66,28 +76,40 @@ pub(super) async fn accept(
         }
         Method::GET | Method::HEAD => open(session, exchange, edge, route).await,
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
-        _ if upstream::takes_unsafe(&route.site) => {
+        // The configuration allows others for plain HTTP origins only.
+        _ => {
+            upstream::flatten(session.req_header_mut());
             exchange.passes = true;
-            if let Some(active) = &exchange.active {
-                active.takes_body();
-            }
+            exchange.upload = Some(Pace::new(edge.server.min_send_rate));
             exchange.outcome = Outcome::Pass;
             Ok(())
         }
-        _ => Err(respond::refused_method(&route.site)),
     }
+}
+
+/// Notes that a piece of a request's body came, and judges how fast it comes.
+///
+/// # Errors
+/// The client sends more slowly than it would have to read.
+pub(super) fn body_came(count: usize, exchange: &mut Exchange) -> pingora::Result<()> {
+    if let Some(active) = exchange.active.as_ref().filter(|_| count > 0) {
+        active.body_came(count);
+    }
+    let now = Instant::now();
+    let Some(pace) = &mut exchange.upload else {
+        return Ok(());
+    };
+    if pace.taken(now).is_err() {
+        METRICS.connections_closed.of(Closed::Slow).inc();
+        return Err(Error::explain(LAGGARD, "below the least rate").into_down());
+    }
+    pace.given(count, now);
+    Ok(())
 }
 
 /// Refuses what a cache cannot answer safely, before anything looks at it closer.
 fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
     let header = session.req_header();
-    if header.raw_path().len() > TARGET_BYTES_MAX {
-        return Err(Answer::closing(
-            StatusCode::URI_TOO_LONG,
-            "request target too long",
-            Outcome::Refused,
-        ));
-    }
     if head_bytes(&header.headers) > REQUEST_HEAD_BYTES_MAX {
         return Err(Answer::closing(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -102,6 +124,14 @@ fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
             Outcome::Refused,
         ));
     }
+    // Whoever reads one of several lengths may not be who comes after us (RFC 9112 section 6.3).
+    if !is_one_length(&header.headers) {
+        return Err(Answer::closing(
+            StatusCode::BAD_REQUEST,
+            "more than one content-length",
+            Outcome::Refused,
+        ));
+    }
     let safe = matches!(header.method, Method::GET | Method::HEAD | Method::OPTIONS);
     if safe && !session.is_body_empty() {
         return Err(Answer::closing(
@@ -113,6 +143,14 @@ fn refuse_framing(session: &mut Session) -> Result<(), Answer> {
     Ok(())
 }
 
+fn is_one_length(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    let listed = values
+        .next()
+        .is_some_and(|value| value.as_bytes().contains(&b','));
+    !listed && values.next().is_none()
+}
+
 fn head_bytes(headers: &HeaderMap) -> usize {
     // Each field costs its name, ": " and a line break on the wire.
     let fields = headers
@@ -121,29 +159,41 @@ fn head_bytes(headers: &HeaderMap) -> usize {
     fields.sum()
 }
 
-fn route_of(session: &Session, edge: &Edge) -> Result<Route, Answer> {
+/// Refuses `#` in a target: Pingora's URI drops what follows, so that it must be looked for in the
+/// bytes that came. (A raw space cannot be found: Pingora has encoded it by then. It is served as
+/// `%20` is, which no two readers of a request could differ on.)
+fn refuse_fragment(session: &Session) -> Result<(), Answer> {
+    let Some(http1) = session.as_downstream().as_http1() else {
+        return Ok(());
+    };
+    let head = http1.get_headers_raw_bytes();
+    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.contains(&b'#') {
+        return Err(respond::refusal(&Refusal::TargetForm));
+    }
+    Ok(())
+}
+
+fn head_of(session: &Session) -> Head<'_> {
     let header = session.req_header();
     let target = std::str::from_utf8(header.raw_path());
+    // What is no text is nothing that a route could accept, and not the same as nothing at all.
     let text = |name| {
-        header
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
+        let value = header.headers.get(name)?;
+        Some(value.to_str().unwrap_or_default())
     };
     // `:authority` of HTTP/2; an absolute target of HTTP/1.1 is for the route to compare with Host.
     let authority = header
         .uri
         .authority()
         .filter(|_| header.version == http::Version::HTTP_2);
-    let head = Head {
+    Head {
         method: &header.method,
         version: header.version,
-        // What is no text is nothing that a route could accept.
         target: target.unwrap_or_default(),
         authority: authority.map(Authority::as_str).or_else(|| text(HOST)),
         accept: text(ACCEPT),
-    };
-    route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(&refusal))
+    }
 }
 
 async fn open(
@@ -172,6 +222,7 @@ async fn open(
         kind: route.kind,
         want,
         head_only: header.method == Method::HEAD,
+        cdn_loop: via::passed(&header.headers),
     };
     match edge.engine.open(ask).await {
         Opened::Object(object, how) => {
@@ -181,14 +232,31 @@ async fn open(
                 Arc::clone(source),
                 Arc::clone(&object),
             );
-            serve_object(session, exchange, edge, (&object, reader, &ranges))
+            let found = Found {
+                object: &object,
+                reader,
+                ranges: &ranges,
+            };
+            serve_object(session, exchange, edge, found)
         }
         Opened::Stream {
             status,
             headers,
             body,
             how,
-        } => serve_stream(exchange, edge, (status, headers, body, how)),
+        } => {
+            // Whatever the engine thinks of the object, this answer is kept nowhere.
+            exchange.answered(How {
+                stored: false,
+                ..how
+            });
+            let passing = Passing {
+                status,
+                headers: &headers,
+                body,
+            };
+            serve_stream(exchange, edge, passing)
+        }
         Opened::Failed(failure) => {
             tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
             Err(respond::failure(&failure))
@@ -196,15 +264,29 @@ async fn open(
     }
 }
 
+/// An object that was found, and what is wanted of it.
+struct Found<'a> {
+    object: &'a Object,
+    reader: Reader,
+    ranges: &'a Ranges,
+}
+
+/// An answer for one request.
+struct Passing<'a> {
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    body: Box<dyn Body>,
+}
+
 /// Hands an object over, or answers at once where no body is to follow.
 fn serve_object(
     session: &Session,
     exchange: &mut Exchange,
     edge: &Edge,
-    (object, reader, ranges): (&Object, Reader, &Ranges),
+    found: Found<'_>,
 ) -> Result<(), Answer> {
-    let head = object.head();
-    let length = object.length();
+    let head = found.object.head();
+    let length = found.object.length();
     let now = clock::now();
     exchange.age = Some(head.age(now));
     exchange.ttl = remaining(head.freshness.lifetime, head.age(now));
@@ -214,11 +296,11 @@ fn serve_object(
         length,
         path: head.key.path(),
     };
-    let header = headers::whole(&stored).map_err(|_| unwritable())?;
+    let header = whole(&stored)?;
     let request = answer::Request {
         method: &session.req_header().method,
         headers: &session.req_header().headers,
-        ranges,
+        ranges: found.ranges,
     };
     exchange.part = answer::part(&request, &header, length);
     if exchange.part == Part::Failed {
@@ -231,38 +313,41 @@ fn serve_object(
     if exchange.part == Part::Whole {
         refuse_unframed(exchange.protocol, length)?;
     }
-    exchange.body_is_here = matches!(object.peek(exchange.part.first()), Peek::Bytes(_));
+    exchange.body_is_here = matches!(found.object.peek(exchange.part.first()), Peek::Bytes(_));
     exchange.opened = Some(Handoff {
         header,
         age: head.age(now),
-        body: Bytestream::Object(reader),
+        body: if headers::is_bodiless(head.status) {
+            Bytestream::Nothing
+        } else {
+            Bytestream::Object(found.reader)
+        },
         min_send_rate: edge.server.min_send_rate,
     });
     Ok(())
 }
 
 /// Hands over an answer that may not be stored.
-fn serve_stream(
-    exchange: &mut Exchange,
-    edge: &Edge,
-    (status, headers, body, how): (StatusCode, HeaderMap, Box<dyn Body>, How),
-) -> Result<(), Answer> {
-    exchange.answered(how);
-    let length = number(&headers, CONTENT_LENGTH);
+fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> Result<(), Answer> {
+    let length = number(passing.headers, CONTENT_LENGTH);
     refuse_unframed(exchange.protocol, length)?;
-    exchange.age = number(&headers, AGE).map(Duration::from_secs);
+    exchange.age = number(passing.headers, AGE).map(Duration::from_secs);
     let path = exchange.route.as_ref().map_or("", |route| route.key.path());
     let stored = Stored {
-        status,
-        headers: &headers,
+        status: passing.status,
+        headers: passing.headers,
         length,
         path,
     };
-    let header = headers::whole(&stored).map_err(|_| unwritable())?;
+    let header = whole(&stored)?;
     exchange.opened = Some(Handoff {
         header,
         age: exchange.age.unwrap_or_default(),
-        body: Bytestream::Once(body),
+        body: if headers::is_bodiless(passing.status) {
+            Bytestream::Nothing
+        } else {
+            Bytestream::Once(passing.body)
+        },
         min_send_rate: edge.server.min_send_rate,
     });
     Ok(())
@@ -281,12 +366,16 @@ fn refuse_unframed(protocol: Protocol, length: Option<u64>) -> Result<(), Answer
     Ok(())
 }
 
-fn unwritable() -> Answer {
-    Answer::new(
-        StatusCode::BAD_GATEWAY,
-        "origin answer refused",
-        Outcome::Error,
-    )
+fn whole(stored: &Stored<'_>) -> Result<ResponseHeader, Answer> {
+    let header = upstream::is_final(stored.status).then(|| headers::whole(stored));
+    let header = header.and_then(pingora::Result::ok);
+    header.ok_or_else(|| {
+        Answer::new(
+            StatusCode::BAD_GATEWAY,
+            "origin answer refused",
+            Outcome::Error,
+        )
+    })
 }
 
 fn number(headers: &HeaderMap, name: http::HeaderName) -> Option<u64> {

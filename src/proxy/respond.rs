@@ -98,16 +98,6 @@ pub(super) fn to_manifest(path: &str) -> Answer {
     answer
 }
 
-/// Answers a method that the site's kind of origin cannot take.
-pub(super) fn refused_method(site: &Site) -> Answer {
-    let safe = |method: &&Method| [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-    let methods: Vec<Method> = site.methods.iter().filter(safe).cloned().collect();
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut answer = Answer::new(status, "method not taken by this origin", Outcome::Refused);
-    answer.fields.push((ALLOW, cors::methods_value(&methods)));
-    answer
-}
-
 /// Answers what should not have happened.
 pub(super) fn internal() -> Answer {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -146,6 +136,14 @@ pub(super) fn options(site: &Site, request: &HeaderMap) -> Answer {
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    answer
+}
+
+/// Answers `OPTIONS *`: what the node takes at all (RFC 9110 section 9.3.7).
+pub(super) fn server_options(site: &Site) -> Answer {
+    let mut answer = Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local);
+    let allowed = cors::methods_value(&site.methods);
+    answer.fields.push((ALLOW, allowed));
     answer
 }
 

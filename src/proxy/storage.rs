@@ -41,6 +41,8 @@ pub(super) enum Bytestream {
     Object(Reader),
     /// An answer that may not be stored: once, from the start.
     Once(Box<dyn origin::Body>),
+    /// Nothing, whatever was announced: the answer has no body by its status.
+    Nothing,
 }
 
 /// An opened answer on its way through Pingora's cache key.
@@ -148,15 +150,16 @@ impl Hit {
         match &mut self.body {
             Bytestream::Object(reader) => reader.next().await.or_err(BROKEN, "reading an object"),
             Bytestream::Once(body) => body.piece().await.or_err(BROKEN, "reading an answer"),
+            Bytestream::Nothing => Ok(None),
         }
     }
 }
 
 /// The body ended early; the client must see that.
-const BROKEN: ErrorType = ErrorType::Custom("BodyBroken");
+pub(super) const BROKEN: ErrorType = ErrorType::Custom("BodyBroken");
 
 /// The client takes less than it must.
-const LAGGARD: ErrorType = ErrorType::Custom("ClientTooSlow");
+pub(super) const LAGGARD: ErrorType = ErrorType::Custom("ClientTooSlow");
 
 #[async_trait]
 impl HandleHit for Hit {

@@ -24,9 +24,12 @@ const FLOOD_BYTES_A_REQUEST: u64 = 2 * REQUEST_HEAD_BYTES_MAX as u64;
 /// of settings): a window update costs 26 bytes for 16 KiB at the worst.
 const FLOOD_TAKEN_A_BYTE: u64 = 64;
 
+/// What each piece of a wanted body may cost beside its bytes: the head of its frame or chunk.
+const FLOOD_BYTES_A_PIECE: u64 = 32;
+
 /// The state of one connection, shared by its stream and its requests.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     opened: Instant,
     /// Milliseconds from `opened` to the first byte of the head under way, plus one; 0 for none.
     head_since: AtomicU64,
@@ -37,10 +40,12 @@ pub(super) struct Watch {
     requests: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
-    /// Whether a request body was let through, whose length nothing here bounds.
-    uploads: AtomicBool,
     /// Whether the next write is a head whose body is there already.
     body_follows: AtomicBool,
+    /// Bytes of request bodies that were wanted, with their frames.
+    uploaded: AtomicU64,
+    /// Whether TLS is through, or there is none.
+    established: AtomicBool,
     _ticket: Ticket,
 }
 
@@ -55,8 +60,9 @@ impl Watch {
             requests: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            uploads: AtomicBool::new(false),
             body_follows: AtomicBool::new(false),
+            uploaded: AtomicU64::new(0),
+            established: AtomicBool::new(false),
             _ticket: ticket,
         })
     }
@@ -71,10 +77,12 @@ impl Watch {
         let received = self.received.fetch_add(count, Ordering::Relaxed) + count;
         let requests = self.requests.load(Ordering::Relaxed);
         let sent = self.sent.load(Ordering::Relaxed);
+        let uploaded = self.uploaded.load(Ordering::Relaxed);
         let explained = FLOOD_BYTES_MAX
             .saturating_add(requests.saturating_mul(FLOOD_BYTES_A_REQUEST))
-            .saturating_add(sent / FLOOD_TAKEN_A_BYTE);
-        if received > explained && !self.uploads.load(Ordering::Relaxed) {
+            .saturating_add(sent / FLOOD_TAKEN_A_BYTE)
+            .saturating_add(uploaded);
+        if received > explained {
             return Err(Flooded);
         }
         Ok(())
@@ -90,6 +98,16 @@ impl Watch {
     pub(super) fn wants_flush(&self) -> bool {
         let is_head = self.body_follows.swap(false, Ordering::Relaxed);
         !is_head && !self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the protocol loop has taken the connection over: there is no handshake any more.
+    pub(super) fn establish(&self) {
+        self.established.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Watch::establish`] was called.
+    pub(super) fn is_established(&self) -> bool {
+        self.established.load(Ordering::Acquire)
     }
 
     fn head_begins(&self) {
@@ -144,7 +162,7 @@ pub(super) struct Flooded;
 
 /// Which protocol a request came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.0.
     Http10,
     /// HTTP/1.1.
@@ -166,12 +184,14 @@ impl Protocol {
 
 /// A request being answered.
 #[derive(Debug)]
-pub(super) struct Active(Arc<Watch>);
+pub(crate) struct Active(Arc<Watch>);
 
 impl Active {
-    /// Notes that the request's body is wanted, however long it is.
-    pub(super) fn takes_body(&self) {
-        self.0.uploads.store(true, Ordering::Relaxed);
+    /// Notes that a piece of the request's body came and was wanted.
+    pub(super) fn body_came(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let cost = count.saturating_add(FLOOD_BYTES_A_PIECE);
+        self.0.uploaded.fetch_add(cost, Ordering::Relaxed);
     }
 
     /// Notes that a head is written next, and right after it bytes of its body: both may share a
@@ -252,9 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_body_is_no_flood() {
+    fn a_wanted_body_is_no_flood_and_excuses_none() {
+        const MIB: usize = 1024 * 1024;
         let watch = Watch::new(ticket());
-        watch.begin(Protocol::Http11).takes_body();
-        assert_eq!(watch.bytes_came(100 * 1024 * 1024), Ok(()));
+        let request = watch.begin(Protocol::Http11);
+        for _ in 0..6400 {
+            assert_eq!(watch.bytes_came(16 * 1024 + 9), Ok(()));
+            request.body_came(16 * 1024);
+        }
+        drop(request);
+        assert_eq!(watch.bytes_came(2 * MIB), Err(Flooded));
     }
 }

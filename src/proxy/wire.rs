@@ -26,6 +26,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::metrics::{Closed, METRICS};
 use crate::proxy::watch::Watch;
 
+/// What no request of HTTP/1.1 begins with, and every connection of HTTP/2 does.
+const PREFACE_START: &[u8] = b"PRI ";
+
 /// A client's stream that reports to the connection's watch.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -166,6 +169,13 @@ impl GetSocketDigest for Wire {
 #[async_trait]
 impl Peek for Wire {
     async fn try_peek(&mut self, buf: &mut [u8]) -> std::io::Result<bool> {
+        // Pingora asks for a whole HTTP/2 preface, which a shorter request never sends.
+        if let Some((start, _)) = buf.split_at_mut_checked(PREFACE_START.len()) {
+            let peeked = self.stream.try_peek(start).await?;
+            if !peeked || start != PREFACE_START {
+                return Ok(peeked);
+            }
+        }
         self.stream.try_peek(buf).await
     }
 }

@@ -25,7 +25,7 @@ use crate::key::Key;
 use crate::limits;
 use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
-use crate::purge::log::stream::{Page, Stream};
+use crate::purge::log::stream::{Appended, Page, Stream};
 use crate::purge::table::{Scope, Table};
 use crate::purge::{Position, Stamp, Verdict};
 use crate::redis::Redis;
@@ -194,19 +194,14 @@ impl Purges {
             tracing::info!(%scope, %position, "purged on this node");
             return Ok(self.receipt(position, Vec::new(), 0));
         };
-        let appended = match shared.append(&scope).await {
+        let appended = match self.append(shared, &scope).await {
             Ok(appended) => appended,
             Err(error) => {
-                self.table.apply_here(&scope);
                 METRICS.purges.of(PurgeResult::Failed).inc();
                 tracing::error!(%scope, %error, "purged on this node only");
-                return Err(PurgeError::Unreachable {
-                    reason: error.to_string(),
-                });
+                return Err(error);
             }
         };
-        self.table.apply(appended.position, &scope);
-        self.appended.notify_one();
         METRICS.purges.of(PurgeResult::Logged).inc();
         let replicas = shared.replicate().await;
         let target = Cursor {
@@ -218,6 +213,36 @@ impl Purges {
         let unconfirmed = &receipt.unconfirmed;
         tracing::info!(%scope, position = %appended.position, ?unconfirmed, "purged");
         Ok(receipt)
+    }
+
+    /// Like [`Purges::purge`] for what a client's own request changed: nobody asked for a receipt,
+    /// so the other nodes are not waited for.
+    pub async fn invalidate(&self, key: &Key) {
+        let scope = Scope::Url(key.clone());
+        let Some((shared, _)) = &self.shared else {
+            self.table.apply_here(&scope);
+            return;
+        };
+        if let Err(error) = self.append(shared, &scope).await {
+            tracing::warn!(%scope, %error, "change not told to other nodes");
+        }
+    }
+
+    /// Appends to the log and applies here, which is done whatever becomes of the log.
+    async fn append(&self, shared: &Stream, scope: &Scope) -> Result<Appended, PurgeError> {
+        match shared.append(scope).await {
+            Ok(appended) => {
+                self.table.apply(appended.position, scope);
+                self.appended.notify_one();
+                Ok(appended)
+            }
+            Err(error) => {
+                self.table.apply_here(scope);
+                Err(PurgeError::Unreachable {
+                    reason: error.to_string(),
+                })
+            }
+        }
     }
 
     /// The nodes of this `PoP`, this one included; only this one when Redis does not say.

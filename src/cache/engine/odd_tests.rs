@@ -95,6 +95,7 @@ impl Rig {
             kind: Kind::of(path),
             want: None,
             head_only,
+            cdn_loop: None,
         }
     }
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {

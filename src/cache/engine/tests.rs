@@ -195,6 +195,7 @@ impl Bench {
             kind,
             want,
             head_only: false,
+            cdn_loop: None,
         }
     }
 
