@@ -101,7 +101,7 @@ impl Engine {
         let is_failure = answered
             .as_ref()
             .map_or(true, |a| a.reply.status.is_server_error());
-        if is_failure && let Some(object) = stored.as_ref().and_then(|s| usable_on_error(s)) {
+        if is_failure && let Some(object) = stored.as_ref().and_then(usable_on_error) {
             let how = How::held(Outcome::Stale, object.tier());
             flight.land(Landing::Object(object, how));
             return Ok(FillResult::Failed);
