@@ -26,8 +26,9 @@ test:
 	@.ci/setup build run test
 	cargo test --locked
 
+# Builds what it measures, the release too.
 .PHONY: bench
-bench: release
+bench:
 	@.ci/setup build run bench
 	benches/run
 

@@ -4,6 +4,12 @@
 //! Prints one row a policy. `hot` is the hit ratio of the viewers' requests only: what they lose
 //! to the crawl is the price of a policy that is not resistant to scans.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a bench prints its figures and cannot go on without the allocator's"
+)]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

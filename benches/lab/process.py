@@ -29,11 +29,11 @@ def pinned(cpu, command):
 class Process:
     """A server of ours; its output goes to a file in its directory."""
 
-    def __init__(self, command, log, cpu=SERVER_CPU):
+    def __init__(self, command, log):
         self.log = Path(log)
         with self.log.open("wb") as out:
             self.child = subprocess.Popen(
-                pinned(cpu, command), stdout=out, stderr=out, stdin=subprocess.DEVNULL
+                pinned(SERVER_CPU, command), stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
         STARTED.append(self)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from .process import Process, free_port
 
 SMALL, LARGE = 1024, 1024 * 1024
-FILES = {SMALL: "/small.bin", LARGE: "/large.bin"}
+FILES = {SMALL: "/small.m4s", LARGE: "/large.m4s"}
 PROTOCOLS = ("h1", "h2", "h1 TLS", "h2 TLS")
 SUITE = "TLS_AES_128_GCM_SHA256"
 WEIR_BINARY = Path(__file__).resolve().parents[2] / "target/release/weir"
@@ -36,9 +36,9 @@ class Server:
         self.sizes = (SMALL, LARGE)
         self.process = None
 
-    def start(self, command, cpu=0):
+    def start(self, command):
         """Starts the command and waits for every port."""
-        self.process = Process(command, self.directory / "log", cpu)
+        self.process = Process(command, self.directory / "log")
         for port in set(self.ports.values()):
             self.process.wait_for(port)
         return self
@@ -96,7 +96,7 @@ def origin(directory):
         add_header Cache-Control "public, max-age=86400";
         {rewrites}
     }}"""
-    return server.start(nginx(server, http), cpu=1)
+    return server.start(nginx(server, http))
 
 
 def nginx_cache(directory, upstream):
@@ -193,5 +193,5 @@ def redis(directory):
     server.ports = {"redis": free_port()}
     return server.start(
         ["redis-server", "--port", server.ports["redis"], "--bind", "127.0.0.1",
-         "--save", "", "--appendonly", "no", "--dir", server.directory], cpu=1
+         "--save", "", "--appendonly", "no", "--dir", server.directory]
     )
