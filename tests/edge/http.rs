@@ -247,6 +247,7 @@ async fn answers_say_where_they_come_from() {
         "{}",
         miss.header("cache-status")
     );
+    edge.settled().await;
     let hit = edge.get("/seg.m4s").await.whole(200);
     let status = hit.header("cache-status");
     assert!(
@@ -520,6 +521,7 @@ async fn a_stale_copy_is_confirmed_by_its_validator() {
     origin.put_with("/live.m3u8", body.clone(), &headers);
     let edge = edge::new().origin(&origin).run().await;
     edge.get("/live.m3u8").await.whole(200);
+    edge.settled().await;
     assert_same(&edge.get("/live.m3u8").await.whole(200).body, &body);
     let seen = origin.seen("/live.m3u8");
     assert_eq!(seen.len(), 2);

@@ -225,6 +225,7 @@ async fn explain_says_what_the_cache_knows_and_asks_nobody() {
     assert!(cold.contains("miss"), "{cold}");
     assert_eq!(origin.requests("/seg.m4s"), 0);
     edge.get("/seg.m4s").await.whole(200);
+    edge.settled().await;
     let warm = edge.explain("/seg.m4s").await.to_string();
     assert!(warm.contains("hit") && warm.contains("memory"), "{warm}");
     edge.get("/me.json").await.whole(200);

@@ -318,6 +318,15 @@ impl Edge {
         .await;
     }
 
+    /// Waits until no fill is under way: the last byte reaches a client before the object is
+    /// settled in memory, and who comes between the two joins the fill.
+    pub(crate) async fn settled(&self) {
+        eventually("fills have ended", Duration::from_secs(10), || async {
+            self.metric("weir_fills_in_flight", &[]).await < 0.5
+        })
+        .await;
+    }
+
     /// The process.
     pub(crate) fn process(&mut self) -> &mut Process {
         &mut self.process
