@@ -120,12 +120,11 @@ async fn damaged_data_in_redis_is_a_miss_and_a_counter() {
     let written = ("weir_redis_spills_total", [("result", "written")]);
     a.metric_reaches((written.0, &written.1), objects.len() as f64)
         .await;
-    // Overwrites bytes in the middle of every string, metadata and chunks alike.
-    let keys = redis.ask(&["KEYS", "*"]).await;
-    for key in keys.lines() {
-        if redis.ask(&["TYPE", key]).await == "string" {
-            redis.ask(&["SETRANGE", key, "40", "damage"]).await;
-        }
+    // Overwrites bytes in the middle of every record, metadata and chunks alike.
+    let records = redis.ask(&["KEYS", "*:1:*"]).await;
+    assert!(records.lines().count() >= 2 * objects.len(), "{records}");
+    for key in records.lines() {
+        redis.ask(&["SETRANGE", key, "40", "damage"]).await;
     }
     let b = builder().node("b").run().await;
     for (path, body) in &objects {
