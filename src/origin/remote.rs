@@ -22,7 +22,7 @@ use crate::origin::scrub::{self, Verdict};
 use crate::origin::seldom::Seldom;
 use crate::origin::store::{Dialect, Store};
 use crate::origin::tally::{Counted, Empty, Tally};
-use crate::origin::{Error, Fetch, Refusal, Reply, Span};
+use crate::origin::{Body, Error, Fetch, Refusal, Reply, Span};
 
 /// Most of an error body that is looked at; codes stand in its first lines.
 const EXPLANATION_BYTES_MAX: usize = 8 * 1024;
@@ -220,17 +220,15 @@ impl Remote {
             StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED
         );
         if dialect == Dialect::Web || plain {
-            let clean = answer::promises_nothing(status, &headers);
+            let is_clean = answer::promises_nothing(status, &headers);
             frame(status, &mut headers);
             scrub::scrub(&mut headers, dialect);
             if dialect == Dialect::Web {
                 location::hide(&mut headers, endpoint, place);
             }
-            if answer::is_bodiless(status) {
-                if clean {
-                    // Reading to the end, which is here, keeps the connection.
-                    let _nothing = timeout(EXPLANATION_WAIT_MAX, body.collect(0)).await;
-                }
+            if is_clean && answer::is_bodiless(status) {
+                // Reading to the end, which is here, keeps the connection.
+                let _nothing = timeout(EXPLANATION_WAIT_MAX, body.collect(0)).await;
                 return Ok(Reply {
                     status,
                     headers,
@@ -238,13 +236,41 @@ impl Remote {
                     body: Box::new(Empty),
                 });
             }
+            let body: Box<dyn Body> = match answer::is_bodiless(status) {
+                true => Box::new(Empty),
+                false => Box::new(body),
+            };
             return Ok(Reply {
                 status,
                 headers,
                 span,
-                body: Box::new(body),
+                body,
             });
         }
+        self.explain(
+            endpoint,
+            fetch,
+            Answer {
+                status,
+                headers,
+                body,
+            },
+        )
+        .await
+    }
+
+    /// Judges an error of a store by its explanation.
+    async fn explain(
+        &self,
+        endpoint: &Endpoint,
+        fetch: &Fetch,
+        Answer {
+            status,
+            headers,
+            body,
+        }: Answer,
+    ) -> Result<Reply, Error> {
+        let dialect = self.store.dialect();
         // Reading the explanation also leaves the connection fit for the next request.
         let explanation = timeout(EXPLANATION_WAIT_MAX, body.collect(EXPLANATION_BYTES_MAX)).await;
         let code = scrub::error_code(&headers, &explanation.unwrap_or_default());
