@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use redis::{FromRedisValue, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits;
 use crate::metrics::RedisCall;
@@ -59,7 +60,7 @@ pub(super) struct Stream {
 }
 
 type Entries = Vec<(String, Vec<(String, String)>)>;
-type Row = (Option<u64>, Entries, Entries, usize, Entries);
+type Row = (Option<Vec<u8>>, Entries, Entries, usize, Entries);
 
 impl Stream {
     pub(super) fn new(redis: Arc<Redis>) -> Self {
@@ -96,7 +97,7 @@ impl Stream {
         let query = |mut link: Link| async move { pipe.query_async::<Row>(&mut link).await };
         let (incarnation, first, last, length, entries) = self.redis.ask(READ, query).await?;
         let incarnation = match incarnation {
-            Some(incarnation) => incarnation,
+            Some(name) => named(&name),
             None => self.begin().await?,
         };
         let position = |entries: Entries| match entries.first() {
@@ -121,11 +122,11 @@ impl Stream {
         let mut pipe = redis::pipe();
         pipe.cmd("SET").arg(&key).arg(fresh()).arg("NX").ignore();
         pipe.cmd("GET").arg(&key);
-        let query = |mut link: Link| async move { pipe.query_async::<(u64,)>(&mut link).await };
+        let query = |mut link: Link| async move { pipe.query_async::<(Vec<u8>,)>(&mut link).await };
         self.redis
             .ask(READ, query)
             .await
-            .map(|(incarnation,)| incarnation)
+            .map(|(name,)| named(&name))
     }
 
     /// Appends a purge.
@@ -146,10 +147,10 @@ impl Stream {
             .arg(limits::PURGE_LOG_MAX);
         pipe.arg("*").arg("kind").arg(kind).arg("name").arg(name);
         let query =
-            |mut link: Link| async move { pipe.query_async::<(u64, String)>(&mut link).await };
-        let (incarnation, id) = self.redis.ask(APPEND, query).await?;
+            |mut link: Link| async move { pipe.query_async::<(Vec<u8>, String)>(&mut link).await };
+        let (name, id) = self.redis.ask(APPEND, query).await?;
         Ok(Appended {
-            incarnation,
+            incarnation: named(&name),
             position: parse(&id)?,
         })
     }
@@ -186,6 +187,15 @@ impl Stream {
         let query = |mut link: Link| async move { eval.exec_async(&mut link).await };
         self.redis.ask(READ, query).await
     }
+}
+
+/// Reads an incarnation. A damaged one is another incarnation, the same for every node: what they
+/// hold becomes suspect once, and the log goes on.
+fn named(name: &[u8]) -> u64 {
+    let number = std::str::from_utf8(name)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| xxh3_64(name).max(1))
 }
 
 /// Draws an incarnation; 0 is that of a node without Redis.
