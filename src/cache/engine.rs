@@ -180,7 +180,7 @@ impl Engine {
         let mut stored = self.find(&ask.key, now);
         if let Some(it) = stored.as_ref().filter(|it| it.may_be_served()) {
             match self.ready(&ask, &it.object).await {
-                Ok(tier) => return self.serve(&ask, it, (stamp, tier)),
+                Ok(tier) => return self.serve(&ask, it, stamp, tier),
                 Err(error) => match Failure::of(error) {
                     Some(failure) => return Opened::Failed(failure),
                     None => {
@@ -239,7 +239,7 @@ impl Engine {
     }
 
     /// Serves what memory has, and has it refreshed where that is due.
-    fn serve(self: &Arc<Self>, ask: &Ask, stored: &Stored, (stamp, tier): (Stamp, Tier)) -> Opened {
+    fn serve(self: &Arc<Self>, ask: &Ask, stored: &Stored, stamp: Stamp, tier: Tier) -> Opened {
         if stored.standing == Standing::Refresh {
             self.board(ask, Some(stored.clone()), stamp);
         }
@@ -355,7 +355,7 @@ impl Engine {
     fn board(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, stamp: Stamp) -> Boarding {
         let version = self.purges.version();
         let holds = |stamp: &Stamp| self.holds(&ask.key, stamp);
-        let boarding = self.flights.board(&ask.key, (stamp, version), holds);
+        let boarding = self.flights.board(&ask.key, stamp, version, holds);
         if let Boarding::Lead(flight) = &boarding {
             let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
             tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });

@@ -145,7 +145,8 @@ impl Flights {
     pub fn board(
         &self,
         key: &Key,
-        (stamp, version): (Stamp, u64),
+        stamp: Stamp,
+        version: u64,
         holds: impl Fn(&Stamp) -> bool,
     ) -> Boarding {
         let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);

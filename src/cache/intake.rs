@@ -92,7 +92,7 @@ impl Engine {
         match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
             Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
             Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
-            Shape::Run(span) => self.take_body(ask, head, span, (reply, flight)).await,
+            Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
         }
     }
 
@@ -115,7 +115,8 @@ impl Engine {
         ask: &Ask,
         head: Head,
         span: Stretch,
-        (reply, flight): (Reply, &Arc<Flight>),
+        reply: Reply,
+        flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
         let how = How::fetched(Outcome::Miss, reply.status);
         let object = self.object(ask, head, Tier::Origin).await?;
