@@ -8,11 +8,10 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a test ends at the first surprise; the lints exempt test functions, not harnesses; figures are printed"
+    reason = "a test ends at the first surprise; the lints exempt test functions, not harnesses"
 )]
 
 mod harness;
