@@ -249,7 +249,7 @@ pub struct Redis {
     pub breaker_failures: u32,
     /// How long an open breaker waits before it lets one call through.
     pub breaker_pause: Duration,
-    /// Bytes that may wait to be written.
+    /// Bytes that may wait to be written; at most an eighth of `memory_bytes`.
     pub queue_bytes: usize,
     /// How many requests for an object there must have been before it is written.
     pub admit_after: u32,

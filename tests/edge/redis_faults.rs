@@ -139,84 +139,104 @@ impl Course {
     }
 
     /// Holds what clients felt against what they may feel.
-    fn judge(&self, fault: Instant, given_up: Instant, mended: Instant) {
+    fn judge(&self, fault: Instant, given_up: Instant, mended: Instant) -> Verdict {
         let before = self.added("before the breaker", fault, given_up);
-        assert!(
-            before <= ADDED_BEFORE_BREAKER,
-            "added before the breaker opens: {before:?}"
-        );
         let after = self.added("after the breaker", given_up, mended);
-        assert!(
-            after <= ADDED_AFTER_BREAKER,
-            "added after the breaker opened: {after:?}"
-        );
+        at_most(before, ADDED_BEFORE_BREAKER).and(at_most(after, ADDED_AFTER_BREAKER))
     }
+}
+
+/// Whether what a fault added stays within its bound.
+type Verdict = Result<(), String>;
+
+fn at_most(added: Duration, bound: Duration) -> Verdict {
+    match added <= bound {
+        true => Ok(()),
+        false => Err(format!("{added:?} added where {bound:?} is the bound")),
+    }
+}
+
+/// Measures a fault, and once more before a bad figure is believed: the machine is shared. An
+/// error of a client, or hits that do not come back, fail the test at once.
+async fn believed(measure: impl AsyncFn() -> Verdict) {
+    let Err(first) = measure().await else { return };
+    eprintln!("measured again: {first}");
+    measure().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_redis_costs_little_time_and_no_error() {
-    let redis = redis::start().await;
-    let scene = Scene::set(&redis).await;
-    let fault = Instant::now();
-    redis.stop();
-    let given_up = scene.gives_up().await;
-    let mended = Instant::now();
-    redis.cont();
-    scene.recovers().await;
-    scene.end().await.judge(fault, given_up, mended);
+    believed(async || {
+        let redis = redis::start().await;
+        let scene = Scene::set(&redis).await;
+        let fault = Instant::now();
+        redis.stop();
+        let given_up = scene.gives_up().await;
+        let mended = Instant::now();
+        redis.cont();
+        scene.recovers().await;
+        scene.end().await.judge(fault, given_up, mended)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_costs_little_time_and_no_error() {
-    let mut redis = redis::start().await;
-    let scene = Scene::set(&redis).await;
-    let fault = Instant::now();
-    redis.kill();
-    let given_up = scene.gives_up().await;
-    let mended = Instant::now();
-    redis.restart().await;
-    scene.recovers().await;
-    scene.end().await.judge(fault, given_up, mended);
+    believed(async || {
+        let mut redis = redis::start().await;
+        let scene = Scene::set(&redis).await;
+        let fault = Instant::now();
+        redis.kill();
+        let given_up = scene.gives_up().await;
+        let mended = Instant::now();
+        redis.restart().await;
+        scene.recovers().await;
+        scene.end().await.judge(fault, given_up, mended)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_redis_costs_no_error_and_is_written_again_when_it_has_room() {
-    let redis = redis::start().await;
-    let scene = Scene::set(&redis).await;
-    redis
-        .ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])
-        .await;
-    redis.ask(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
-    redis.ask(&["FLUSHALL"]).await;
-    let fault = Instant::now();
-    sleep(PHASE).await;
-    let calls = (
-        "weir_redis_calls_total",
-        [("operation", "write"), ("result", "error")],
-    );
-    let refused = scene.edge.metric(calls.0, &calls.1).await;
-    assert!(refused > 0.5, "Redis refused writes");
-    let mended = Instant::now();
-    redis.ask(&["CONFIG", "SET", "maxmemory", "256mb"]).await;
-    scene.recovers().await;
-    let added = scene.end().await.added("full", fault, mended);
-    assert!(added <= ADDED_AFTER_BREAKER, "added while full: {added:?}");
+    believed(async || {
+        let redis = redis::start().await;
+        let scene = Scene::set(&redis).await;
+        redis
+            .ask(&["CONFIG", "SET", "maxmemory-policy", "noeviction"])
+            .await;
+        redis.ask(&["CONFIG", "SET", "maxmemory", "1mb"]).await;
+        redis.ask(&["FLUSHALL"]).await;
+        let fault = Instant::now();
+        sleep(PHASE).await;
+        let calls = (
+            "weir_redis_calls_total",
+            [("operation", "write"), ("result", "error")],
+        );
+        let refused = scene.edge.metric(calls.0, &calls.1).await;
+        assert!(refused > 0.5, "Redis refused writes");
+        let mended = Instant::now();
+        redis.ask(&["CONFIG", "SET", "maxmemory", "256mb"]).await;
+        scene.recovers().await;
+        let added = scene.end().await.added("full", fault, mended);
+        at_most(added, ADDED_AFTER_BREAKER)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_fails_over_costs_little_time_and_no_error() {
-    let mut cluster = cluster::start().await;
-    let scene = Scene::set(&cluster).await;
-    let fault = Instant::now();
-    cluster.fail_over().await;
-    let mended = Instant::now();
-    scene.recovers().await;
-    let course = scene.end().await;
-    let added = course.added("failing over", fault, mended);
-    assert!(
-        added <= ADDED_BEFORE_BREAKER,
-        "added while failing over: {added:?}"
-    );
+    believed(async || {
+        let mut cluster = cluster::start().await;
+        let scene = Scene::set(&cluster).await;
+        let fault = Instant::now();
+        cluster.fail_over().await;
+        let mended = Instant::now();
+        scene.recovers().await;
+        let course = scene.end().await;
+        let added = course.added("failing over", fault, mended);
+        at_most(added, ADDED_BEFORE_BREAKER)
+    })
+    .await;
 }
 
 #[tokio::test]

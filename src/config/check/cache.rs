@@ -42,6 +42,9 @@ const QUEUE_BYTES: u64 = 64 << 20;
 /// One chunk of the queue would stop write-behind whenever two fills meet.
 const QUEUE_BYTES_MIN: u64 = 1 << 20;
 
+/// What waits in the queue is held in memory: a slow Redis may keep this part of it from fills.
+const QUEUE_SHARE: usize = 8;
+
 /// The first request writes: the next node's viewer is likelier than a full Redis is harmful.
 const ADMIT_AFTER: u32 = 1;
 
@@ -52,9 +55,14 @@ impl Check<'_> {
     pub(super) fn cache(&mut self, shape: file::Cache) -> Cache {
         let least = (MEMORY_BYTES_MIN, "16MiB");
         let memory = self.size("cache.memory.size", shape.memory.size, least, MEMORY_BYTES);
+        let memory_bytes = usize::try_from(memory).unwrap_or(usize::MAX);
+        let mut redis = shape.redis.and_then(|redis| self.redis(redis));
+        if let Some(redis) = &mut redis {
+            redis.queue_bytes = redis.queue_bytes.min(memory_bytes / QUEUE_SHARE);
+        }
         Cache {
-            memory_bytes: usize::try_from(memory).unwrap_or(usize::MAX),
-            redis: shape.redis.and_then(|redis| self.redis(redis)),
+            memory_bytes,
+            redis,
         }
     }
 
