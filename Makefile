@@ -13,8 +13,8 @@ help:
 	@echo 'make setup    install what all of these need'
 	@echo 'make title    make the bundled title anew (needs ffmpeg)'
 
-# The development profile: its dependencies are optimised, it is built in half the time of a
-# release, and `make test` builds on it. For figures there is `make bench`.
+# The development profile: its dependencies are optimised and it is built in half the time of a
+# release. For figures there is `make bench`.
 .PHONY: demo
 demo:
 	@.ci/setup build run
