@@ -6,7 +6,6 @@ use http::{Method, Uri, Version};
 use percent_encoding::percent_decode_str;
 
 use crate::cache::engine::{Ask, Source};
-use crate::cache::object::Target;
 use crate::route::{self, Head, Route};
 
 /// Why a URL names no object of this node.
@@ -61,18 +60,7 @@ fn accepting(sources: &[Arc<Source>], url: &str, accept: Option<&str>) -> Result
 pub(super) fn ask(sources: &[Arc<Source>], route: Route) -> Option<Ask> {
     let of_site = |source: &&Arc<Source>| source.site.name == route.site.name;
     let source = sources.iter().find(of_site)?;
-    Some(Ask {
-        source: Arc::clone(source),
-        key: route.key,
-        target: Target {
-            path: route.origin_path,
-            query: route.origin_query,
-        },
-        kind: route.kind,
-        want: None,
-        head_only: false,
-        cdn_loop: None,
-    })
+    Some(Ask::whole(source, route))
 }
 
 /// Reads the parameter `url` of a query.

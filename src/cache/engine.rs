@@ -32,6 +32,7 @@ use crate::metrics::{METRICS, Outcome, Tier};
 use crate::origin::{self, Body, Origin};
 use crate::purge::log::Purges;
 use crate::purge::{Stamp, Verdict};
+use crate::route::Route;
 
 /// A site with its origin.
 pub struct Source {
@@ -58,6 +59,25 @@ pub struct Ask {
     pub head_only: bool,
     /// Which CDNs the request has passed (RFC 8586), as it was received.
     pub cdn_loop: Option<HeaderValue>,
+}
+
+impl Ask {
+    /// Asks for the whole of what a route names.
+    #[must_use]
+    pub fn whole(source: &Arc<Source>, route: Route) -> Self {
+        Self {
+            source: Arc::clone(source),
+            key: route.key,
+            target: Target {
+                path: route.origin_path,
+                query: route.origin_query,
+            },
+            kind: route.kind,
+            want: None,
+            head_only: false,
+            cdn_loop: None,
+        }
+    }
 }
 
 /// What the engine answers.
@@ -270,7 +290,13 @@ impl Engine {
             Arc::clone(&ask.source),
             Arc::clone(object),
         );
-        reader.arrive(first).await
+        let tier = reader.arrive(first).await?;
+        let head = object.head();
+        // A purge may have come while the bytes did; the answer has not begun yet.
+        if tier != Tier::Memory && !self.holds(&head.key, &head.stamp) {
+            return Err(RunError::Abandoned);
+        }
+        Ok(tier)
     }
 
     /// Finds what memory holds of `key`, and how it stands.

@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::cache::engine::{Ask, How, Opened};
-use crate::cache::object::{Object, Peek, Target};
+use crate::cache::object::{Object, Peek};
 use crate::cache::reader::Reader;
 use crate::clock;
 use crate::http::range::{self, Ranges};
@@ -213,16 +213,10 @@ async fn open(
         Ranges::Whole | Ranges::TooMany => None,
     };
     let ask = Ask {
-        source: Arc::clone(source),
-        key: route.key,
-        target: Target {
-            path: route.origin_path,
-            query: route.origin_query,
-        },
-        kind: route.kind,
         want,
         head_only: header.method == Method::HEAD,
         cdn_loop: via::passed(&header.headers),
+        ..Ask::whole(source, route)
     };
     match edge.engine.open(ask).await {
         Opened::Object(object, how) => {

@@ -574,3 +574,28 @@ async fn a_head_without_bytes_whose_object_was_replaced_is_no_broken_hit() {
     assert_eq!(how.outcome, Outcome::Miss);
     assert_eq!(read(bench.reader(object)).await.unwrap(), vec![1; 8 * MIB]);
 }
+
+#[tokio::test]
+async fn a_purge_while_the_first_bytes_come_is_not_answered_with_them() {
+    let bench = Arc::new(Bench::new(64 * MIB, Scripted::new(8 * MIB)));
+    let ask = Ask {
+        head_only: true,
+        ..bench.ask("/a.mp4", None)
+    };
+    assert!(matches!(bench.engine.open(ask).await, Opened::Object(..)));
+    bench.settle("/a.mp4").await;
+    let permits = bench.origin.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let opened = tokio::spawn({
+        let bench = Arc::clone(&bench);
+        async move { bench.open("/a.mp4", None).await.0.head().generation }
+    });
+    while bench.origin.fetch_count() == 1 {
+        tokio::task::yield_now().await;
+    }
+    let key = Key::new("s", "/a.mp4", None);
+    let held = bench.engine.memory().look(&key).unwrap().head().generation;
+    let scope = crate::purge::table::Scope::Url(key);
+    bench.engine.purges().purge(scope).await.unwrap();
+    bench.origin.gate.add_permits(permits);
+    assert_ne!(opened.await.unwrap(), held);
+}

@@ -27,7 +27,7 @@ pub(super) struct Scripted {
     pub(super) down: Mutex<bool>,
     fetches: Mutex<Vec<Fetch>>,
     bytes: AtomicUsize,
-    gate: Semaphore,
+    pub(super) gate: Semaphore,
 }
 
 impl Scripted {
@@ -58,7 +58,7 @@ impl Scripted {
         self.body.lock().unwrap().0.clone()
     }
 
-    fn fetch_count(&self) -> usize {
+    pub(super) fn fetch_count(&self) -> usize {
         self.fetches.lock().unwrap().len()
     }
 }
