@@ -1,5 +1,7 @@
 //! Kinds of objects: what an extension says about type, lifetime and way of filling. Pure.
 
+use std::time::Duration;
+
 use crate::config::Lifetimes;
 use crate::http::freshness::Fallback;
 
@@ -84,7 +86,7 @@ impl Kind {
     pub fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
         let lasting = |lifetime| Fallback {
             lifetime,
-            negative: lifetimes.negative,
+            negative: self.negative(lifetimes),
             stale_while_revalidate: lifetimes.stale_while_revalidate,
             stale_if_error: lifetimes.stale_if_error,
         };
@@ -100,14 +102,25 @@ impl Kind {
                 Fallback {
                     stale_while_revalidate: lifetimes.stale_while_revalidate.min(life),
                     stale_if_error: lifetimes.stale_if_error.min(period),
-                    negative: lifetimes.negative.min(life),
+                    negative: self.negative(lifetimes).min(life),
                     ..lasting(life)
                 }
             }
             (Self::Key, _) => Fallback {
-                negative: lifetimes.negative,
+                negative: self.negative(lifetimes),
                 ..Fallback::default()
             },
+        }
+    }
+}
+
+impl Kind {
+    /// How long it is believed that there is no such thing.
+    fn negative(self, lifetimes: &Lifetimes) -> Duration {
+        match self {
+            Self::Segment | Self::Subtitle => lifetimes.negative.segment,
+            Self::HlsManifest | Self::DashManifest => lifetimes.negative.manifest,
+            Self::File | Self::Key | Self::Other => lifetimes.negative.other,
         }
     }
 }
@@ -249,16 +262,21 @@ const LIVES_PER_PERIOD: u32 = 2;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::config::Negative;
 
     const LIFETIMES: Lifetimes = Lifetimes {
         segment: Duration::from_secs(1_000_000),
         vod_manifest: Duration::from_secs(300),
         live_manifest: Duration::from_secs(1),
         other: Duration::from_secs(60),
-        negative: Duration::from_secs(10),
+        negative: Negative {
+            segment: Duration::from_secs(10),
+            manifest: Duration::from_secs(10),
+            other: Duration::from_secs(10),
+            forbidden: Duration::ZERO,
+            failure: Duration::ZERO,
+        },
         stale_while_revalidate: Duration::from_secs(30),
         stale_if_error: Duration::from_secs(86_400),
     };

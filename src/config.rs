@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use fault::{Fault, without_password};
 
@@ -280,6 +280,11 @@ pub struct Purge {
     pub lease: Duration,
     /// What it does after that.
     pub cut_off: CutOff,
+    /// Admin listeners of the shields that this node's origins are, as `http://host:port`: they are
+    /// purged first.
+    pub shields: Vec<String>,
+    /// Bearer token of those.
+    pub shield_token: Option<Secret>,
 }
 
 /// What a node does that cannot read the purge log for longer than its lease.
@@ -312,6 +317,50 @@ pub struct Site {
     pub cors: Vec<String>,
     /// Lifetimes where the origin is silent.
     pub lifetimes: Lifetimes,
+    /// What of a client's request the origin sees.
+    pub profile: Profile,
+    /// What is stored, and whose word counts.
+    pub caching: Caching,
+    /// Requests to the origin at once; more wait, for as long as a response head may take.
+    pub origin_requests_max: usize,
+}
+
+/// What of a client's request the origin sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Nothing but path and kept query: an answer is the same for everyone.
+    Video,
+    /// Every end-to-end field, so that answers may vary or be personal.
+    General,
+}
+
+/// What is stored, and whose word counts.
+#[derive(Debug, Clone)]
+pub struct Caching {
+    /// Whether the `Cache-Control` of a request is obeyed (RFC 9111 section 5.2.1).
+    pub client_directives: bool,
+    /// What becomes of an answer that sets a cookie.
+    pub set_cookie: SetCookie,
+    /// Fields that stand in for `Cache-Control`, the first that is there and valid (RFC 9213).
+    pub targeted: Vec<HeaderName>,
+    /// Lifetime of an answer without one, in percent of the time since its Last-Modified
+    /// (RFC 9111 section 4.2.2); 0 leaves it to the lifetimes by kind.
+    pub heuristic_percent: u32,
+    /// Longest such lifetime.
+    pub heuristic_max: Duration,
+    /// Variants of one object that are kept.
+    pub variants_max: usize,
+}
+
+/// What becomes of an answer that sets a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetCookie {
+    /// It is not stored.
+    Refuse,
+    /// It is stored without the cookie.
+    Strip,
+    /// It is stored as it is, if it names its lifetime.
+    Store,
 }
 
 /// Where a site's objects come from.
@@ -442,10 +491,35 @@ pub struct Lifetimes {
     pub live_manifest: Duration,
     /// Everything else.
     pub other: Duration,
-    /// 404 and 410.
-    pub negative: Duration,
+    /// Answers that there is no such thing.
+    pub negative: Negative,
     /// How long past its life a copy is served while it is refreshed.
     pub stale_while_revalidate: Duration,
     /// How long past its life a copy is served while the origin fails.
     pub stale_if_error: Duration,
+}
+
+/// Lifetimes of negative answers, by kind of object and of answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Negative {
+    /// 404 and 410 for a segment, which may be about to exist.
+    pub segment: Duration,
+    /// 404 and 410 for a manifest.
+    pub manifest: Duration,
+    /// 404, 410 and the like for anything else.
+    pub other: Duration,
+    /// 403.
+    pub forbidden: Duration,
+    /// A 5xx of the origin, where no copy can stand in.
+    pub failure: Duration,
+}
+
+#[cfg(test)]
+impl Site {
+    /// A site with every default, for tests that change what they are about.
+    pub(crate) fn sample() -> Self {
+        let text = "[[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:1\"\n";
+        let config = Config::parse(text, Path::new("/")).unwrap();
+        config.sites.first().map(|site| (**site).clone()).unwrap()
+    }
 }

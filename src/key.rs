@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::http::vary::Variant;
+
 /// The canonical name of an object: site, path and, where the site keeps it, query.
 ///
 /// Built by `route` only, from a request that was validated; equal keys name the same bytes. The
@@ -20,6 +22,28 @@ impl Key {
             None => format!("{site} {path}").into(),
             Some(query) => format!("{site} {path}?{query}").into(),
         })
+    }
+
+    /// The key of one variant of this object, which must be no variant itself. The text form goes
+    /// on after a space, which no path or query holds: `site /path?query 0123456789abcdef`.
+    #[must_use]
+    pub fn variant(&self, variant: Variant) -> Self {
+        Self(format!("{} {:016x}", self.0, variant.0).into())
+    }
+
+    /// The key without variant: what purges name.
+    #[must_use]
+    pub fn primary(&self) -> &str {
+        let path = self.0.find(' ').map_or(0, |at| at + 1);
+        let variant = self.0.get(path..).and_then(|target| target.find(' '));
+        let end = variant.map_or(self.0.len(), |at| path + at);
+        self.0.get(..end).unwrap_or(&self.0)
+    }
+
+    /// Whether this is one variant of an object.
+    #[must_use]
+    pub fn is_variant(&self) -> bool {
+        self.primary().len() < self.0.len()
     }
 
     /// Reads back what [`Key::as_str`] wrote, from a trusted place.
@@ -43,15 +67,22 @@ impl Key {
     /// The path, without query.
     #[must_use]
     pub fn path(&self) -> &str {
-        let target = self.0.split_once(' ').map_or("", |(_, target)| target);
+        let target = self.target();
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
     /// The query, where the key has one.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        let target = self.0.split_once(' ').map_or("", |(_, target)| target);
+        let target = self.target();
         target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// Path and query.
+    fn target(&self) -> &str {
+        self.primary()
+            .split_once(' ')
+            .map_or("", |(_, target)| target)
     }
 
     /// The hash under which Redis knows the object.
@@ -104,6 +135,23 @@ mod tests {
             ("vod", "/a/b.m4s", Some("v=1"))
         );
         assert_eq!(Key::new("vod", "/a", None).query(), None);
+    }
+
+    #[test]
+    fn a_variant_belongs_to_its_primary() {
+        for query in [None, Some("v=1")] {
+            let key = Key::new("vod", "/a/b.m4s", query);
+            let variant = key.variant(Variant(1));
+            assert_eq!((key.primary(), key.is_variant()), (key.as_str(), false));
+            assert_eq!(
+                (variant.primary(), variant.is_variant()),
+                (key.as_str(), true)
+            );
+            assert_eq!((variant.path(), variant.query()), ("/a/b.m4s", query));
+            assert_eq!(variant.site(), "vod");
+            assert_ne!(variant, key.variant(Variant(2)));
+        }
+        assert_eq!(Key::from_text("vod").primary(), "vod");
     }
 
     #[test]

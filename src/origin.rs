@@ -39,13 +39,16 @@ pub mod tally;
 pub mod web;
 pub mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::mpsc;
 
+use crate::http::forward::Fields;
 use crate::http::range::Wanted;
 
 /// What is asked of an origin: always built afresh from a validated key.
@@ -63,8 +66,21 @@ pub struct Fetch {
     pub pin: Option<Pin>,
     /// Validators of a stored copy, for a 304 in place of a body.
     pub validators: Option<Validators>,
+    /// What of the client's request the origin sees.
+    pub fields: Option<Arc<Fields>>,
+    /// Who is told of interim responses, as they come (RFC 9110 section 15.2).
+    pub interim: Option<mpsc::Sender<Interim>>,
     /// `CDN-Loop` (RFC 8586) of the request that led to this fetch, all its fields joined.
     pub cdn_loop: Option<HeaderValue>,
+}
+
+/// An interim response (1xx) of an origin, to be passed on before the final one.
+#[derive(Debug, Clone)]
+pub struct Interim {
+    /// 102, 103 or another of its class; never 100 or 101.
+    pub status: StatusCode,
+    /// Its end-to-end headers.
+    pub headers: HeaderMap,
 }
 
 /// What identifies one version of an object.

@@ -12,6 +12,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::http::tags::Tag;
+use crate::key::Key;
+
 /// A place in the log: the two halves of a Redis stream id. Later purges compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
@@ -81,11 +84,36 @@ pub struct Stamp {
     pub position: Position,
 }
 
+/// What is judged: a stored response, as far as purges can name it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its key, that of a variant or not: a purge names all variants.
+    pub key: &'a Key,
+    /// Its tags; empty where they are not known yet.
+    pub tags: &'a [Tag],
+    /// When it was asked for.
+    pub stamp: &'a Stamp,
+}
+
+impl<'a> Subject<'a> {
+    /// A response whose tags are not known, or that has none.
+    #[must_use]
+    pub fn untagged(key: &'a Key, stamp: &'a Stamp) -> Self {
+        Self {
+            key,
+            tags: &[],
+            stamp,
+        }
+    }
+}
+
 /// What the table says of a stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// No purge concerns it.
     Valid,
+    /// A soft purge newer than its stamp names it: it is stale, whatever its age.
+    Softened,
     /// A purge newer than its stamp names it: it must not be served any more.
     Purged,
     /// The log cannot tell (another incarnation, or older than the log's floor): revalidate.

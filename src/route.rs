@@ -321,32 +321,15 @@ fn fill_in(template: &str, id: &str) -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::{any, proptest};
 
     use super::*;
-    use crate::config::{Deadlines, Lifetimes, Origin, Paths, QueryPolicy, Store};
+    use crate::config::{Paths, QueryPolicy};
 
     fn site(name: &str, hosts: &[&str], query: QueryPolicy) -> Arc<Site> {
         Arc::new(Site {
             name: name.into(),
             hosts: hosts.iter().map(|&host| host.into()).collect(),
-            origin: Origin {
-                store: Store::File("/srv".into()),
-                endpoints: Vec::new(),
-                prefix: String::new(),
-                ca: None,
-                http2: false,
-                health_path: None,
-                health_interval: Duration::ZERO,
-            },
-            deadlines: Deadlines {
-                connect: Duration::ZERO,
-                first_byte: Duration::ZERO,
-                stall: Duration::ZERO,
-                tries: 1,
-            },
             paths: Paths {
                 stream: "{id}.mp4".into(),
                 hls: "/vod/{id}/m%79%20master.m3u8".into(),
@@ -354,16 +337,7 @@ mod tests {
             },
             methods: vec![Method::GET, Method::HEAD, Method::TRACE],
             query,
-            cors: Vec::new(),
-            lifetimes: Lifetimes {
-                segment: Duration::ZERO,
-                vod_manifest: Duration::ZERO,
-                live_manifest: Duration::ZERO,
-                other: Duration::ZERO,
-                negative: Duration::ZERO,
-                stale_while_revalidate: Duration::ZERO,
-                stale_if_error: Duration::ZERO,
-            },
+            ..Site::sample()
         })
     }
 

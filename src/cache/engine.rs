@@ -14,6 +14,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::mpsc;
 
 use crate::asset;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
@@ -26,12 +27,14 @@ use crate::cache::shared::Shared;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
 use crate::config;
+use crate::http::forward::Fields;
 use crate::http::range::Wanted;
+use crate::http::wishes::Wishes;
 use crate::key::Key;
 use crate::metrics::{METRICS, Outcome, Tier};
-use crate::origin::{self, Body, Origin};
+use crate::origin::{self, Body, Interim, Origin};
 use crate::purge::log::Purges;
-use crate::purge::{Stamp, Verdict};
+use crate::purge::{Stamp, Subject, Verdict};
 use crate::route::Route;
 
 /// A site with its origin.
@@ -57,6 +60,12 @@ pub struct Ask {
     pub want: Option<Wanted>,
     /// Only the head is wanted.
     pub head_only: bool,
+    /// What of the client's request the origin sees.
+    pub fields: Arc<Fields>,
+    /// What the client wishes of a cache, where its word counts.
+    pub wishes: Wishes,
+    /// Who is told of interim responses.
+    pub interim: Option<mpsc::Sender<Interim>>,
     /// Which CDNs the request has passed (RFC 8586), as it was received.
     pub cdn_loop: Option<HeaderValue>,
 }
@@ -75,6 +84,9 @@ impl Ask {
             kind: route.kind,
             want: None,
             head_only: false,
+            fields: Fields::none(),
+            wishes: Wishes::default(),
+            interim: None,
             cdn_loop: None,
         }
     }
@@ -293,7 +305,7 @@ impl Engine {
         let tier = reader.arrive(first).await?;
         let head = object.head();
         // A purge may have come while the bytes did; the answer has not begun yet.
-        if tier != Tier::Memory && !self.holds(&head.key, &head.stamp) {
+        if tier != Tier::Memory && !self.holds(head.subject()) {
             return Err(RunError::Abandoned);
         }
         Ok(tier)
@@ -337,9 +349,11 @@ impl Engine {
     /// Says how a response with this head stands; `None` when a purge named it.
     #[must_use]
     pub fn standing(&self, head: &Head, now: UnixMillis) -> Option<Standing> {
-        match self.purges.verdict(&head.key, &head.stamp) {
+        match self.purges.verdict(head.subject()) {
             Verdict::Purged => None,
             Verdict::Suspect => Some(Standing::Suspect),
+            Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
+            Verdict::Softened => Some(Standing::Expired),
             Verdict::Valid => Some(self.age_standing(head, now)),
         }
     }
@@ -356,10 +370,10 @@ impl Engine {
         }
     }
 
-    /// Whether a stamp still holds.
+    /// Whether no hard purge concerns what was asked for at a stamp.
     #[must_use]
-    pub fn holds(&self, key: &Key, stamp: &Stamp) -> bool {
-        self.purges.verdict(key, stamp) != Verdict::Purged
+    pub fn holds(&self, subject: Subject<'_>) -> bool {
+        self.purges.verdict(subject) != Verdict::Purged
     }
 
     /// Remembers until a moment that answers for `key` may not be shared.
@@ -380,7 +394,7 @@ impl Engine {
     /// Joins the flight of a key or takes off with one.
     fn board(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, stamp: Stamp) -> Boarding {
         let version = self.purges.version();
-        let holds = |stamp: &Stamp| self.holds(&ask.key, stamp);
+        let holds = |stamp: &Stamp| self.holds(Subject::untagged(&ask.key, stamp));
         let boarding = self.flights.board(&ask.key, stamp, version, holds);
         if let Boarding::Lead(flight) = &boarding {
             let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));

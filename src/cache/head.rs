@@ -1,5 +1,6 @@
 //! What is known of a stored response beside its bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -7,9 +8,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::UnixMillis;
 use crate::http::freshness::Freshness;
+use crate::http::tags::Tag;
+use crate::http::vary::Selection;
 use crate::key::Key;
 use crate::origin::{Pin, Validators};
-use crate::purge::Stamp;
+use crate::purge::{Stamp, Subject};
 
 /// Identifies one fill: two fills of one key never share it, whichever nodes ran them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +45,10 @@ pub struct Head {
     pub initial_age: Duration,
     /// How long it may be reused.
     pub freshness: Freshness,
+    /// Which requests it answers; `None` for all.
+    pub selection: Option<Arc<Selection>>,
+    /// By what tags a purge may name it.
+    pub tags: Arc<[Tag]>,
     /// Where the purge log stood before the origin was asked.
     pub stamp: Stamp,
 }
@@ -68,6 +75,16 @@ impl Head {
             (Some(tag), _, _) => Some(Pin::Etag(tag)),
             (None, Some(date), Some(length)) => Some(Pin::Modified { date, length }),
             _ => None,
+        }
+    }
+
+    /// What a purge may concern of it.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            key: &self.key,
+            tags: &self.tags,
+            stamp: &self.stamp,
         }
     }
 
@@ -113,6 +130,15 @@ impl Head {
                 .saturating_add(self.freshness.stale_while_revalidate)
     }
 
+    /// Whether it may be served while it is refreshed, once a soft purge made it stale.
+    #[must_use]
+    pub fn may_refresh_softened(&self) -> bool {
+        self.freshness
+            .stale_while_revalidate
+            .max(self.freshness.stale_if_error)
+            > Duration::ZERO
+    }
+
     /// Whether it may be served when the origin fails (RFC 5861 section 4).
     #[must_use]
     pub fn may_stand_in(&self, now: UnixMillis) -> bool {
@@ -146,6 +172,8 @@ mod tests {
             fetched: UnixMillis(0),
             initial_age: Duration::ZERO,
             freshness: Freshness::default(),
+            selection: None,
+            tags: Arc::from([]),
             stamp: Stamp::default(),
         };
         head.detach();

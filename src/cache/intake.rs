@@ -150,7 +150,7 @@ impl Engine {
     /// Puts what was filled where others find it: memory and, behind that, Redis.
     pub(crate) fn settle(&self, object: &Arc<Object>, span: Stretch, is_whole: bool) -> FillResult {
         let head = object.head();
-        if !self.holds(&head.key, &head.stamp) {
+        if !self.holds(head.subject()) {
             self.memory().remove_object(object);
             return FillResult::Purged;
         }
@@ -183,7 +183,7 @@ impl Engine {
             .memory()
             .look(&head.key)
             .is_some_and(|it| Arc::ptr_eq(&it, object));
-        if !is_there && self.holds(&head.key, &head.stamp) {
+        if !is_there && self.holds(head.subject()) {
             self.memory().insert(object, flight.joined());
         }
     }
@@ -256,6 +256,8 @@ fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
         fetched: arrival.arrived,
         initial_age,
         freshness,
+        selection: None,
+        tags: Arc::from([]),
         stamp: flight.stamp(),
     })
 }

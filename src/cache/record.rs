@@ -15,6 +15,7 @@
 //! was encoded for that key, generation and index; a record that decodes today decodes for ever
 //! (the golden tests below). A change that old nodes must not read raises `MAJOR`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -358,6 +359,8 @@ impl Draft {
             fetched: self.fetched.ok_or(DecodeError::Damaged)?,
             initial_age: self.initial_age,
             freshness: self.freshness,
+            selection: None,
+            tags: Arc::from([]),
             stamp: self.stamp.ok_or(DecodeError::Damaged)?,
         })
     }
@@ -421,6 +424,8 @@ mod tests {
                 stale_while_revalidate: Duration::from_secs(60),
                 stale_if_error: Duration::from_secs(86_400),
             },
+            selection: None,
+            tags: Arc::from([]),
             stamp: Stamp {
                 incarnation: 42,
                 position: Position {

@@ -4,6 +4,7 @@
 //! all; a `Config` leaves this module only when there was none.
 
 mod cache;
+mod caching;
 mod listen;
 mod origin;
 mod server;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::given::{Given, Meaning};
 use super::size::Size;
 use super::span::Span;
-use super::{CutOff, LogFormat, QueryPolicy};
+use super::{CutOff, LogFormat, Profile, QueryPolicy, SetCookie};
 
 /// The whole file.
 #[derive(Deserialize, Default)]
@@ -122,6 +122,9 @@ pub(super) struct Redis {
 pub(super) struct Purge {
     pub(super) lease: Option<Given<Span>>,
     pub(super) cut_off: Option<Given<CutOff>>,
+    pub(super) shields: Option<Vec<Given<String>>>,
+    pub(super) shield_token_file: Option<Given<String>>,
+    pub(super) shield_token_env: Option<Given<String>>,
 }
 
 /// One `[[site]]`.
@@ -131,9 +134,11 @@ pub(super) struct Site {
     pub(super) name: Option<Given<String>>,
     pub(super) hosts: Vec<Given<String>>,
     pub(super) origin: Option<Given<String>>,
+    pub(super) profile: Option<Given<Profile>>,
     pub(super) methods: Option<Vec<Given<String>>>,
     pub(super) query: Option<Given<QueryPolicy>>,
     pub(super) cors: Option<Vec<Given<String>>>,
+    pub(super) origin_requests: Option<Given<u32>>,
     pub(super) s3: Option<S3>,
     pub(super) gcs: Option<Gcs>,
     pub(super) azure: Option<Azure>,
@@ -142,6 +147,7 @@ pub(super) struct Site {
     pub(super) deadlines: Deadlines,
     pub(super) paths: Paths,
     pub(super) lifetimes: Lifetimes,
+    pub(super) caching: Caching,
 }
 
 #[derive(Deserialize, Default)]
@@ -226,9 +232,30 @@ pub(super) struct Lifetimes {
     pub(super) vod_manifest: Option<Given<Span>>,
     pub(super) live_manifest: Option<Given<Span>>,
     pub(super) other: Option<Given<Span>>,
-    pub(super) negative: Option<Given<Span>>,
     pub(super) stale_while_revalidate: Option<Given<Span>>,
     pub(super) stale_if_error: Option<Given<Span>>,
+    pub(super) negative: Negative,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Negative {
+    pub(super) segment: Option<Given<Span>>,
+    pub(super) manifest: Option<Given<Span>>,
+    pub(super) other: Option<Given<Span>>,
+    pub(super) forbidden: Option<Given<Span>>,
+    pub(super) failure: Option<Given<Span>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Caching {
+    pub(super) client_directives: Option<Given<bool>>,
+    pub(super) set_cookie: Option<Given<SetCookie>>,
+    pub(super) targeted: Option<Vec<Given<String>>>,
+    pub(super) heuristic_percent: Option<Given<u32>>,
+    pub(super) heuristic_max: Option<Given<Span>>,
+    pub(super) variants: Option<Given<u32>>,
 }
 
 /// Where an S3 request names its bucket.
@@ -259,6 +286,31 @@ impl Meaning for LogFormat {
         match value.as_str()? {
             "text" => Some(Self::Text),
             "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Meaning for Profile {
+    const EXPECTED: &'static str = "\"video\" or \"general\"";
+
+    fn of(value: &toml::Value) -> Option<Self> {
+        match value.as_str()? {
+            "video" => Some(Self::Video),
+            "general" => Some(Self::General),
+            _ => None,
+        }
+    }
+}
+
+impl Meaning for SetCookie {
+    const EXPECTED: &'static str = "\"refuse\", \"strip\" or \"store\"";
+
+    fn of(value: &toml::Value) -> Option<Self> {
+        match value.as_str()? {
+            "refuse" => Some(Self::Refuse),
+            "strip" => Some(Self::Strip),
+            "store" => Some(Self::Store),
             _ => None,
         }
     }

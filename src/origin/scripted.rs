@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{self, Deadlines, Lifetimes, Paths, QueryPolicy, Site, Store};
+use crate::config::{self, Deadlines, Paths, Site, Store};
 use crate::origin::{Origin, build};
 
 /// What is done about one request.
@@ -99,7 +99,6 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
 
 /// A site over these endpoints, with deadlines short enough for tests.
 pub(super) fn site(store: Store, endpoints: &[&str]) -> Site {
-    let day = Duration::from_secs(86_400);
     Site {
         name: "test".into(),
         hosts: vec!["*".into()],
@@ -123,18 +122,7 @@ pub(super) fn site(store: Store, endpoints: &[&str]) -> Site {
             hls: "{id}.m3u8".into(),
             dash: "{id}.mpd".into(),
         },
-        methods: Vec::new(),
-        query: QueryPolicy::Drop,
-        cors: Vec::new(),
-        lifetimes: Lifetimes {
-            segment: day,
-            vod_manifest: day,
-            live_manifest: day,
-            other: day,
-            negative: day,
-            stale_while_revalidate: day,
-            stale_if_error: day,
-        },
+        ..Site::sample()
     }
 }
 

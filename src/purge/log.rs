@@ -27,7 +27,7 @@ use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
 use crate::purge::log::stream::{Appended, Page, Stream};
 use crate::purge::table::{Scope, Table};
-use crate::purge::{Position, Stamp, Verdict};
+use crate::purge::{Position, Stamp, Subject, Verdict};
 use crate::redis::Redis;
 
 /// How often the answer to a purge looks who has confirmed.
@@ -156,8 +156,8 @@ impl Purges {
 
     /// Judges a stored response.
     #[must_use]
-    pub fn verdict(&self, key: &Key, stamp: &Stamp) -> Verdict {
-        self.table.verdict(key, stamp)
+    pub fn verdict(&self, subject: Subject<'_>) -> Verdict {
+        self.table.verdict(subject)
     }
 
     /// Whether the shared log was not read for longer than the lease, so that purges of other nodes

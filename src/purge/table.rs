@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::{Key, KeyHash};
 use crate::limits;
 use crate::metrics::METRICS;
-use crate::purge::{Position, Stamp, Verdict};
+use crate::purge::{Position, Stamp, Subject, Verdict};
 
 /// What one purge concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,7 +201,8 @@ impl Table {
 
     /// Judges a stored response.
     #[must_use]
-    pub fn verdict(&self, key: &Key, stamp: &Stamp) -> Verdict {
+    pub fn verdict(&self, subject: Subject<'_>) -> Verdict {
+        let Subject { key, stamp, .. } = subject;
         let state = self.read();
         if stamp.incarnation != state.incarnation {
             return Verdict::Suspect;
@@ -317,12 +318,12 @@ mod tests {
             let table = Table::new(7);
             table.apply(at(10), &scope);
             assert_eq!(
-                table.verdict(&key(path), &stamp(9)),
+                table.verdict(Subject::untagged(&key(path), &stamp(9))),
                 expected,
                 "{scope} {path}"
             );
             assert_eq!(
-                table.verdict(&key(path), &stamp(10)),
+                table.verdict(Subject::untagged(&key(path), &stamp(10))),
                 Valid,
                 "{scope} {path}"
             );
@@ -349,7 +350,7 @@ mod tests {
             },
         );
         assert_eq!(
-            table.verdict(&Key::from_text("vod /\u{e9}"), &stamp(0)),
+            table.verdict(Subject::untagged(&Key::from_text("vod /\u{e9}"), &stamp(0))),
             Valid
         );
     }
@@ -359,13 +360,22 @@ mod tests {
         let table = Table::new(7);
         table.apply(at(5), &Scope::Url(key("/a")));
         table.raise_floor(at(10));
-        assert_eq!(table.verdict(&key("/b"), &stamp(9)), Suspect);
-        assert_eq!(table.verdict(&key("/b"), &stamp(10)), Valid);
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/b"), &stamp(9))),
+            Suspect
+        );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/b"), &stamp(10))),
+            Valid
+        );
         let other = Stamp {
             incarnation: 8,
             ..stamp(10)
         };
-        assert_eq!(table.verdict(&key("/b"), &other), Suspect);
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/b"), &other)),
+            Suspect
+        );
         assert_eq!(
             table.stamp().position,
             at(10),
@@ -378,18 +388,33 @@ mod tests {
         let table = Table::new(0);
         table.reset(7);
         table.apply(at(10), &Scope::Url(key("/a")));
-        assert_eq!(table.verdict(&key("/b"), &stamp(10)), Suspect);
-        assert_eq!(table.verdict(&key("/a"), &stamp(9)), Purged);
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/b"), &stamp(10))),
+            Suspect
+        );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &stamp(9))),
+            Purged
+        );
         table.raise_floor(at(5));
         table.known();
-        assert_eq!(table.verdict(&key("/b"), &stamp(5)), Valid);
         assert_eq!(
-            table.verdict(&key("/b"), &stamp(4)),
+            table.verdict(Subject::untagged(&key("/b"), &stamp(5))),
+            Valid
+        );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/b"), &stamp(4))),
             Suspect,
             "the floor stands"
         );
-        assert_eq!(table.verdict(&key("/a"), &stamp(9)), Purged);
-        assert_eq!(table.verdict(&key("/a"), &Stamp::default()), Suspect);
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &stamp(9))),
+            Purged
+        );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &Stamp::default())),
+            Suspect
+        );
     }
 
     #[test]
@@ -415,8 +440,14 @@ mod tests {
         let table = Table::new(0);
         let before = table.stamp();
         let first = table.apply_here(&Scope::Url(key("/a")));
-        assert_eq!(table.verdict(&key("/a"), &before), Purged);
-        assert_eq!(table.verdict(&key("/a"), &table.stamp()), Valid);
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &before)),
+            Purged
+        );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &table.stamp())),
+            Valid
+        );
         assert!(table.apply_here(&Scope::Url(key("/a"))) > first);
     }
 
@@ -452,8 +483,8 @@ mod tests {
             for name in 0..40 {
                 for millis in (0..100).step_by(7) {
                     let key = key(&format!("/{name}"));
-                    let truth = large.verdict(&key, &stamp(millis));
-                    let said = small.verdict(&key, &stamp(millis));
+                    let truth = large.verdict(Subject::untagged(&key, &stamp(millis)));
+                    let said = small.verdict(Subject::untagged(&key, &stamp(millis)));
                     prop_assert!(said == truth || said == Suspect, "{said:?} for {truth:?}");
                 }
             }

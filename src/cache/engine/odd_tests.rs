@@ -95,6 +95,9 @@ impl Rig {
             kind: Kind::of(path),
             want: None,
             head_only,
+            fields: Fields::none(),
+            wishes: Wishes::default(),
+            interim: None,
             cdn_loop: None,
         }
     }

@@ -195,6 +195,9 @@ impl Bench {
             kind,
             want,
             head_only: false,
+            fields: Fields::none(),
+            wishes: Wishes::default(),
+            interim: None,
             cdn_loop: None,
         }
     }
@@ -390,7 +393,7 @@ async fn a_stale_copy_is_confirmed_and_is_served_when_the_origin_is_down() {
 
 #[tokio::test]
 async fn the_head_and_the_first_bytes_come_before_the_last_ones() {
-    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (sender, receiver) = mpsc::channel(1);
     let bench = Bench::new(64 * MIB, Scripted::new(1000));
     let (object, _) = bench.open("/x.m4s", None).await;
     bench.settle("/x.m4s").await;

@@ -21,6 +21,8 @@ pub(crate) fn head(path: &str, bytes: u64) -> Head {
         fetched: UnixMillis(1_790_000_000_000),
         initial_age: Duration::ZERO,
         freshness: Freshness::default(),
+        selection: None,
+        tags: Arc::from([]),
         stamp: Stamp::default(),
     }
 }

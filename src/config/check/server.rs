@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use super::super::file;
 use super::super::given::Given;
 use super::super::{CutOff, Listen, Log, LogFormat, Purge, Secret, Server};
+use super::url::is_endpoint;
 use super::{Check, NAME, is_name, quoted};
 
 /// Two descriptors a connection at most, well below the unit's limit of 65,536.
@@ -112,7 +113,22 @@ impl Check<'_> {
         let cut_off = self
             .value("purge.cut_off", shape.cut_off)
             .unwrap_or(CutOff::Serve);
-        Purge { lease, cut_off }
+        let shields = shape.shields.unwrap_or_default().into_iter().enumerate();
+        let shields = shields.filter_map(|(index, shield)| {
+            let expected = "the admin listener of a shield such as \"http://10.0.0.1:9180\"";
+            let key = format!("purge.shields[{index}]");
+            self.text(&key, Some(shield), is_endpoint, expected)
+        });
+        Purge {
+            lease,
+            cut_off,
+            shields: shields.collect(),
+            shield_token: self.secret(
+                "purge.shield_token",
+                shape.shield_token_file,
+                shape.shield_token_env,
+            ),
+        }
     }
 
     fn node(&mut self, given: Option<Given<String>>, listen: &Listen) -> String {

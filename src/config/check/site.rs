@@ -7,7 +7,7 @@ use http::Method;
 
 use super::super::file;
 use super::super::given::Given;
-use super::super::{Deadlines, Lifetimes, Paths, QueryPolicy, Site};
+use super::super::{Deadlines, Paths, Profile, QueryPolicy, Site, Store};
 use super::url::{canonical_host, is_endpoint, is_key};
 use super::{Check, NAME, is_name, quoted};
 
@@ -23,26 +23,9 @@ const STALL: Duration = Duration::from_secs(10);
 /// One try and two more: enough for a dead endpoint and a broken body, no storm on a sick store.
 const TRIES: u32 = 3;
 
-/// Segments do not change under their name.
-const SEGMENT: Duration = Duration::from_secs(14 * 86_400);
-
-/// A finished title is corrected at times, and its manifest is small.
-const VOD_MANIFEST: Duration = Duration::from_secs(300);
-
-/// Half of the shortest target duration in use (2 s).
-const LIVE_MANIFEST: Duration = Duration::from_secs(1);
-
-/// Pictures, subtitles, pages: seldom changed, cheap to ask for.
-const OTHER: Duration = Duration::from_secs(60);
-
-/// Short, since a live segment is asked for just before it exists.
-const NEGATIVE: Duration = Duration::from_secs(2);
-
-/// A refresh takes a second; the rest is for objects asked for less often.
-const STALE_WHILE_REVALIDATE: Duration = Duration::from_secs(30);
-
-/// An outage of the store that lasts a night.
-const STALE_IF_ERROR: Duration = Duration::from_secs(86_400);
+/// As many as one origin host serves well; the rest waits its turn, so that a purge of everything
+/// is no herd.
+const ORIGIN_REQUESTS: u32 = 256;
 
 /// Templates of the founding URLs.
 const STREAM: &str = "{id}.mp4";
@@ -80,13 +63,22 @@ impl Check<'_> {
         let origin = self.origin(at, &mut shape);
         let web = origin
             .as_ref()
-            .is_none_or(|origin| matches!(origin.store, super::super::Store::Web { .. }));
-        let methods = self.methods(at, shape.methods, web);
-        let query = self.query(at, shape.query);
+            .is_none_or(|origin| matches!(origin.store, Store::Web { .. }));
+        let profile = self.profile(at, shape.profile, web);
+        let methods = self.methods(at, shape.methods, web, profile);
+        let query = self.query(at, shape.query, profile);
         let cors = self.cors(at, shape.cors);
         let deadlines = self.deadlines(at, shape.deadlines);
         let paths = self.paths(at, shape.paths);
-        let lifetimes = self.lifetimes(at, shape.lifetimes);
+        let lifetimes = self.lifetimes(at, shape.lifetimes, profile);
+        let caching = self.caching(at, shape.caching, profile);
+        let requests = format!("{at}.origin_requests");
+        let requests = self.number(
+            &requests,
+            shape.origin_requests,
+            1..=65_536,
+            ORIGIN_REQUESTS,
+        );
         let name = name.or_else(|| hosts.first().map(|host| default_name(host)))?;
         Some(Site {
             name,
@@ -98,7 +90,20 @@ impl Check<'_> {
             query,
             cors,
             lifetimes,
+            profile,
+            caching,
+            origin_requests_max: usize::try_from(requests).unwrap_or(usize::MAX),
         })
+    }
+
+    fn profile(&mut self, at: &str, given: Option<Given<Profile>>, web: bool) -> Profile {
+        let key = format!("{at}.profile");
+        let profile = self.value(&key, given).unwrap_or(Profile::Video);
+        if profile == Profile::General && !web {
+            let expected = "\"video\"; \"general\" only with http:// and https:// origins";
+            self.refuse(&key, &quoted("general"), expected);
+        }
+        profile
     }
 
     fn hosts(
@@ -141,10 +146,20 @@ impl Check<'_> {
         hosts
     }
 
-    fn methods(&mut self, at: &str, given: Option<Vec<Given<String>>>, web: bool) -> Vec<Method> {
+    fn methods(
+        &mut self,
+        at: &str,
+        given: Option<Vec<Given<String>>>,
+        web: bool,
+        profile: Profile,
+    ) -> Vec<Method> {
         let own = [Method::GET, Method::HEAD, Method::OPTIONS];
+        let others = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
         let Some(given) = given else {
-            return own.to_vec();
+            return match profile {
+                Profile::Video => own.to_vec(),
+                Profile::General => [&own[..], &others[..]].concat(),
+            };
         };
         let mut methods = Vec::new();
         for (index, method) in given.into_iter().enumerate() {
@@ -152,7 +167,7 @@ impl Check<'_> {
             let Some(text) = self.value(&key, Some(method)) else {
                 continue;
             };
-            let upper = text.bytes().all(|byte| byte.is_ascii_uppercase());
+            let upper = !text.bytes().any(|byte| byte.is_ascii_lowercase());
             let Some(method) = Method::from_bytes(text.as_bytes()).ok().filter(|_| upper) else {
                 self.refuse(&key, &quoted(&text), "a method in upper case");
                 continue;
@@ -175,10 +190,18 @@ impl Check<'_> {
         methods
     }
 
-    fn query(&mut self, at: &str, given: Option<Given<QueryPolicy>>) -> QueryPolicy {
+    fn query(
+        &mut self,
+        at: &str,
+        given: Option<Given<QueryPolicy>>,
+        profile: Profile,
+    ) -> QueryPolicy {
         // Dropped: of a query that the origin ignores, each value would be a copy of its own.
-        self.value(&format!("{at}.query"), given)
-            .unwrap_or(QueryPolicy::Drop)
+        let default = match profile {
+            Profile::Video => QueryPolicy::Drop,
+            Profile::General => QueryPolicy::KeepAll,
+        };
+        self.value(&format!("{at}.query"), given).unwrap_or(default)
     }
 
     fn cors(&mut self, at: &str, given: Option<Vec<Given<String>>>) -> Vec<String> {
@@ -222,26 +245,6 @@ impl Check<'_> {
         let expected = format!("a key with {{id}} in it such as {}", quoted(default));
         self.text(&key, given, is_template, &expected)
             .unwrap_or_else(|| default.to_owned())
-    }
-
-    fn lifetimes(&mut self, at: &str, shape: file::Lifetimes) -> Lifetimes {
-        let at = format!("{at}.lifetimes");
-        let mut span = |name: &str, given: Option<Given<super::Span>>, default: Duration| {
-            self.span_or_zero(&format!("{at}.{name}"), given, default)
-        };
-        Lifetimes {
-            segment: span("segment", shape.segment, SEGMENT),
-            vod_manifest: span("vod_manifest", shape.vod_manifest, VOD_MANIFEST),
-            live_manifest: span("live_manifest", shape.live_manifest, LIVE_MANIFEST),
-            other: span("other", shape.other, OTHER),
-            negative: span("negative", shape.negative, NEGATIVE),
-            stale_while_revalidate: span(
-                "stale_while_revalidate",
-                shape.stale_while_revalidate,
-                STALE_WHILE_REVALIDATE,
-            ),
-            stale_if_error: span("stale_if_error", shape.stale_if_error, STALE_IF_ERROR),
-        }
     }
 }
 

@@ -379,7 +379,7 @@ fn wrong_keys_of_a_site_are_named() {
             "site[0].lifetimes.segment = \"1y\": expected a duration such as \"10s\" (ms, s, m, h, \
                 d; at most 3650d)",
         ),
-        ("lifetimes.negative = \"0s\"", "accepted"),
+        ("lifetimes.negative.other = \"0s\"", "accepted"),
         (
             "health.path = \"up\"",
             "site[0].health.path = \"up\": expected a path such as \"/up\"",

@@ -8,6 +8,8 @@ fn config(cut_off: CutOff) -> config::Purge {
     config::Purge {
         lease: Duration::from_millis(1500),
         cut_off,
+        shields: Vec::new(),
+        shield_token: None,
     }
 }
 
@@ -59,7 +61,7 @@ impl Node {
     }
 
     fn verdict(&self, path: &str, stamp: Stamp) -> Verdict {
-        self.purges.verdict(&key(path), &stamp)
+        self.purges.verdict(Subject::untagged(&key(path), &stamp))
     }
 }
 
@@ -132,14 +134,20 @@ async fn a_node_that_has_not_read_the_log_suspects_what_others_stamped() {
         &config(CutOff::Serve),
         info("b"),
     );
-    assert_eq!(b.verdict(&key("/a"), &a.purges.stamp()), Verdict::Suspect);
+    assert_eq!(
+        b.verdict(Subject::untagged(&key("/a"), &a.purges.stamp())),
+        Verdict::Suspect
+    );
     assert_eq!(
         a.verdict("/a", b.stamp()),
         Verdict::Suspect,
         "and they what it stamped"
     );
     let own = b.stamp();
-    assert_eq!(b.verdict(&key("/a"), &own), Verdict::Valid);
+    assert_eq!(
+        b.verdict(Subject::untagged(&key("/a"), &own)),
+        Verdict::Valid
+    );
 }
 
 #[tokio::test]
@@ -324,7 +332,10 @@ async fn without_redis_a_purge_reaches_this_node_and_says_so() {
     let receipt = purges.purge(Scope::Url(key("/a"))).await.unwrap();
     assert!(receipt.local_only);
     assert_eq!(receipt.confirmed, ["a"]);
-    assert_eq!(purges.verdict(&key("/a"), &old), Verdict::Purged);
+    assert_eq!(
+        purges.verdict(Subject::untagged(&key("/a"), &old)),
+        Verdict::Purged
+    );
     assert!(!purges.is_cut_off());
     assert_eq!(purges.nodes().await.len(), 1);
     let json = serde_json::to_value(&receipt).unwrap();
@@ -357,13 +368,11 @@ fn a_trimmed_log_makes_suspect_what_is_older_than_its_first_entry() {
     };
     assert_eq!(purges.digest(&mut cursor, &whole), Step::End);
     let verdict = |millis| {
-        purges.verdict(
-            &key("/b"),
-            &Stamp {
-                incarnation: 7,
-                position: at(millis),
-            },
-        )
+        let stamp = Stamp {
+            incarnation: 7,
+            position: at(millis),
+        };
+        purges.verdict(Subject::untagged(&key("/b"), &stamp))
     };
     assert_eq!(
         (verdict(49), verdict(50)),
