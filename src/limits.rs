@@ -106,6 +106,17 @@ pub const PASS_MARK_LIFE: Duration = Duration::from_secs(2);
 /// that out costs every reader its transfer, so it is remembered for longer.
 pub const LARGE_PASS_MARK_LIFE: Duration = Duration::from_secs(300);
 
+/// How many times its life a pass mark is doubted: one request finds out whether answers can be
+/// shared by now, and nobody waits for it.
+pub const DOUBT_LIVES: u32 = 10;
+
+/// How often a request asks anew, since a purge or another variant came in its way, before it is
+/// answered by an origin request of its own.
+pub const ATTEMPTS_MAX: usize = 4;
+
+/// Most objects remembered to vary; above it all are forgotten, which costs a look into Redis each.
+pub const VARIED_MAX: usize = 16_384;
+
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;
 

@@ -39,6 +39,8 @@ pub enum Landing {
     Pass,
     /// Nothing.
     Failed(Failure),
+    /// The stored copy is another variant; by now it is known by which fields they differ.
+    Elsewhere,
 }
 
 /// An answer for one reader.
@@ -52,7 +54,9 @@ pub struct Stream {
 }
 
 impl Flight {
-    fn new(stamp: Stamp, version: u64) -> Arc<Self> {
+    /// A flight that is in no table: nobody joins it.
+    #[must_use]
+    pub fn new(stamp: Stamp, version: u64) -> Arc<Self> {
         Arc::new(Self {
             stamp,
             checked: AtomicU64::new(version),
@@ -94,10 +98,10 @@ impl Flight {
         });
     }
 
-    /// Lands with an answer that one passenger takes.
-    pub fn land_stream(&self, stream: Stream) {
+    /// Lands with an answer that the first passenger takes; the others are told `landing`.
+    pub fn land_stream(&self, stream: Stream, landing: Landing) {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-        self.land(Landing::Pass);
+        self.land(landing);
     }
 
     /// Takes the stream, when it is still there.

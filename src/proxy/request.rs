@@ -218,14 +218,11 @@ async fn open(
         cdn_loop: via::passed(&header.headers),
         ..Ask::whole(source, route)
     };
+    let supply = ask.supply();
     match edge.engine.open(ask).await {
         Opened::Object(object, how) => {
             exchange.answered(how);
-            let reader = Reader::new(
-                Arc::clone(&edge.engine),
-                Arc::clone(source),
-                Arc::clone(&object),
-            );
+            let reader = Reader::new(Arc::clone(&edge.engine), supply, Arc::clone(&object));
             let found = Found {
                 object: &object,
                 reader,

@@ -105,7 +105,7 @@ impl Rig {
         match self.engine.open(self.ask(path, false)).await {
             Opened::Object(object, _) => read(Reader::new(
                 Arc::clone(&self.engine),
-                Arc::clone(&self.source),
+                self.ask(path, false).supply(),
                 object,
             ))
             .await
@@ -249,9 +249,9 @@ async fn a_purge_between_look_and_flight_counts() {
     );
     bench.get("/a.m4s").await.unwrap();
     bench.settle("/a.m4s").await;
-    let ask = bench.ask("/a.m4s", None);
+    let mut ask = bench.ask("/a.m4s", None);
     let stamp = bench.engine.purges().stamp();
-    let stored = bench.engine.find(&ask.key, clock::now());
+    let stored = bench.engine.locate(&mut ask, clock::now());
     bench
         .engine
         .purges()

@@ -211,7 +211,11 @@ impl Bench {
     }
 
     pub(super) fn reader(&self, object: Arc<Object>) -> Reader {
-        Reader::new(Arc::clone(&self.engine), Arc::clone(&self.source), object)
+        Reader::new(
+            Arc::clone(&self.engine),
+            self.ask("/", None).supply(),
+            object,
+        )
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Vec<u8>, RunError> {
