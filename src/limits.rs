@@ -91,6 +91,13 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 
+/// Most fields by which an answer may vary to be stored. Two or three are in use; what names more
+/// gets a request of its own each time anyway.
+pub const VARY_FIELDS_MAX: usize = 16;
+
+/// Longest value that selects a variant and is kept as it is; of a longer one a hash is kept.
+pub const VARY_VALUE_BYTES_MAX: usize = 128;
+
 /// Most ranges served in one multipart answer; more are answered by the whole object.
 pub const RANGES_MAX: usize = 8;
 
