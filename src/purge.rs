@@ -5,6 +5,8 @@
 //! bytes back.
 
 pub mod log;
+mod marks;
+pub mod order;
 pub mod table;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::admin::reply::Reply;
 use crate::admin::{Admin, target};
-use crate::purge::table::Scope;
+use crate::purge::order::Scope;
 
 /// Longest body of a command: a URL and its frame.
 const COMMAND_BYTES_MAX: usize = 16 * 1024;
@@ -61,7 +61,12 @@ impl Admin {
         let mut receipt = None;
         for route in routes {
             tracing::info!(key = route.key.as_str(), "purge");
-            match self.parts.purges.purge(Scope::Url(route.key)).await {
+            match self
+                .parts
+                .purges
+                .purge(&[Scope::Url(route.key).hard()])
+                .await
+            {
                 // A later place in the log covers those before it.
                 Ok(later) => receipt = Some(later),
                 Err(error) => {

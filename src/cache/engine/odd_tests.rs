@@ -255,7 +255,7 @@ async fn a_purge_between_look_and_flight_counts() {
     bench
         .engine
         .purges()
-        .purge(crate::purge::table::Scope::Url(ask.key.clone()))
+        .purge(&[crate::purge::order::Scope::Url(ask.key.clone()).hard()])
         .await
         .unwrap();
     *bench.origin.down.lock().unwrap() = true;
@@ -597,8 +597,8 @@ async fn a_purge_while_the_first_bytes_come_is_not_answered_with_them() {
     }
     let key = Key::new("s", "/a.mp4", None);
     let held = bench.engine.memory().look(&key).unwrap().head().generation;
-    let scope = crate::purge::table::Scope::Url(key);
-    bench.engine.purges().purge(scope).await.unwrap();
+    let scope = crate::purge::order::Scope::Url(key);
+    bench.engine.purges().purge(&[scope.hard()]).await.unwrap();
     bench.origin.gate.add_permits(permits);
     assert_ne!(opened.await.unwrap(), held);
 }
