@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::Lifetimes;
+use crate::config::{Lifetimes, Profile};
 use crate::http::freshness::Fallback;
 
 /// What an object is, as far as its name tells.
@@ -68,9 +68,12 @@ impl Kind {
 
     /// How it is brought from its origin, as long as nothing else is known of it.
     #[must_use]
-    pub fn fill(self) -> Fill {
+    pub fn fill(self, profile: Profile) -> Fill {
         match self {
-            Self::File | Self::Other => Fill::Blocks,
+            Self::File => Fill::Blocks,
+            Self::Other if profile == Profile::Video => Fill::Blocks,
+            // Pages are small and made on demand: a range would have them made block by block.
+            Self::Other => Fill::Whole,
             Self::HlsManifest | Self::DashManifest | Self::Segment | Self::Subtitle | Self::Key => {
                 Fill::Whole
             }

@@ -139,7 +139,10 @@ pub const ADMIN_KEEPALIVE: Duration = Duration::from_secs(5);
 pub const INVALIDATIONS_PER_SECOND: u32 = 100;
 
 /// Most flights (objects being opened) at once; above it requests are answered 503.
-pub const FLIGHTS_MAX: usize = 16_384;
+pub const FLIGHTS_MAX: usize = 32_768;
+
+/// Most of them that one site has: half, so that an origin that hangs does not stop the others.
+pub const FLIGHTS_PER_SITE_MAX: usize = FLIGHTS_MAX / 2;
 
 /// Purge entries kept in the local table; more raise the floor (over-purge, counted).
 pub const PURGES_MAX: usize = 65_536;
