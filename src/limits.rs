@@ -138,6 +138,10 @@ pub const ADMIN_KEEPALIVE: Duration = Duration::from_secs(5);
 /// memory forgets. The log is shared and bounded: clients must not be able to roll it over.
 pub const INVALIDATIONS_PER_SECOND: u32 = 100;
 
+/// Interim responses that wait for one client to take them. An origin sends one or two; of more
+/// than a slow client takes nobody is the wiser.
+pub const INTERIM_QUEUE_MAX: usize = 4;
+
 /// Most flights (objects being opened) at once; above it requests are answered 503.
 pub const FLIGHTS_MAX: usize = 32_768;
 

@@ -12,6 +12,7 @@ use http::{HeaderValue, Version};
 
 use crate::cache::engine::{Engine, Source};
 use crate::config::{Config, Site};
+use crate::http::forward::Fields;
 use crate::http::via;
 use crate::metrics::METRICS;
 use crate::proxy::invalidate::Allowance;
@@ -25,6 +26,7 @@ pub mod gate;
 pub mod handshake;
 pub mod headers;
 pub mod hooks;
+mod interim;
 mod invalidate;
 pub mod pace;
 pub mod request;
@@ -47,6 +49,8 @@ pub struct Edge {
     /// This node's entry of `Via`, the same on every answer.
     via: HeaderValue,
     access_log: AccessLog,
+    /// What the origin of a video site sees of every client, made once.
+    nothing: Arc<Fields>,
 }
 
 impl Edge {
@@ -74,6 +78,7 @@ impl Edge {
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
             access_log: AccessLog::from(config),
+            nothing: Fields::none(),
         }
     }
 }

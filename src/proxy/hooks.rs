@@ -208,7 +208,7 @@ impl ProxyHttp for Edge {
             Fault::Origin(status) => Some(Answer::closing(status, "origin failed", Outcome::Error)),
         };
         let mut error_code = 0;
-        if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
+        if let Some(answer) = answer.filter(|_| access::written(session).is_none()) {
             error_code = answer.status.as_u16();
             if let Err(error) = respond::send(answer, session, exchange, self).await {
                 tracing::debug!(%error, id = exchange.id, "client left before its answer");

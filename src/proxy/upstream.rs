@@ -213,7 +213,7 @@ pub(super) fn is_final(status: StatusCode) -> bool {
 }
 
 /// Whether a status comes before the final one and leaves HTTP as it is.
-fn is_hint(status: StatusCode) -> bool {
+pub(super) fn is_hint(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
