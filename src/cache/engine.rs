@@ -356,7 +356,12 @@ impl Engine {
     /// Serves what memory has, and has it refreshed where that is due.
     fn serve(self: &Arc<Self>, ask: &Ask, stored: &Stored, stamp: Stamp, tier: Tier) -> Opened {
         if stored.standing == Standing::Refresh {
-            self.board(ask, Some(stored.clone()), stamp);
+            // The client is answered already: nobody is left to hear of interim responses.
+            let ask = Ask {
+                interim: None,
+                ..ask.clone()
+            };
+            self.board(&ask, Some(stored.clone()), stamp);
         }
         let how = match (stored.standing, tier) {
             (Standing::Fresh, Tier::Origin) => How {
@@ -455,13 +460,14 @@ impl Engine {
 
     /// Asks the origin for this one request: its answers may not be shared.
     async fn pass(&self, ask: &Ask) -> Opened {
-        let stamp = self.purges.stamp();
-        let first = self.fetch_alone(ask).await;
-        if self.may_begin(Subject::untagged(&ask.key, &stamp)) {
-            return first;
+        for _ in 0..ATTEMPTS_MAX {
+            let stamp = self.purges.stamp();
+            let opened = self.fetch_alone(ask).await;
+            if self.may_begin(Subject::untagged(&ask.key, &stamp)) {
+                return opened;
+            }
         }
-        drop(first);
-        self.fetch_alone(ask).await
+        Opened::Failed(Failure::Overloaded)
     }
 
     async fn fetch_alone(&self, ask: &Ask) -> Opened {
