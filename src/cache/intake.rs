@@ -37,21 +37,25 @@ impl Engine {
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
+            is_authorized: ask.fields.is_authorized(),
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        let maturity = maturity(ask.kind, object);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
+        let rules = ask.kind.rules(&ask.source.site, maturity(ask.kind, object));
         let Judgement::Store {
             freshness,
             initial_age,
-        } = freshness::judge(&answer, fallback)
+            strip,
+        } = freshness::judge(&answer, &rules)
         else {
             self.withdraw(object).await;
             self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
             flight.land(Landing::Pass);
             return FillResult::Uncacheable;
         };
+        for name in strip {
+            head.headers.remove(name);
+        }
         head.detach();
         object.set_head(Head {
             freshness,
@@ -141,7 +145,7 @@ impl Engine {
             return Ok(run_result(&error));
         }
         if is_whole {
-            ripen(ask.kind, &object, &ask.source.site.lifetimes);
+            ripen(ask.kind, &object, &ask.source.site);
             self.keep(&object, flight);
         }
         Ok(self.settle(&object, span, is_whole))
@@ -233,20 +237,22 @@ fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let answer = Answer {
         status,
         headers: &headers,
+        is_authorized: ask.fields.is_authorized(),
         asked: arrival.asked,
         arrived: arrival.arrived,
     };
-    let fallback = ask
-        .kind
-        .fallback(&ask.source.site.lifetimes, Maturity::Growing);
+    let rules = ask.kind.rules(&ask.source.site, Maturity::Growing);
     let Judgement::Store {
         freshness,
         initial_age,
-    } = freshness::judge(&answer, fallback)
+        strip,
+    } = freshness::judge(&answer, &rules)
     else {
         return None;
     };
-    headers.remove(AGE);
+    for name in strip.into_iter().chain([AGE]) {
+        headers.remove(name);
+    }
     Some(Head {
         key: ask.key.clone(),
         status,

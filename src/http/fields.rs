@@ -5,6 +5,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::UnixMillis;
+use crate::http::date;
 
 /// Returns the members of a comma-separated list (RFC 9110 section 5.6.1).
 ///
@@ -61,8 +62,7 @@ pub fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
 /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
 #[must_use]
 pub fn date(value: &HeaderValue) -> Option<UnixMillis> {
-    let text = value.to_str().ok()?;
-    httpdate::parse_http_date(text.trim()).ok().map(Into::into)
+    date::parse(value.as_bytes().trim_ascii())
 }
 
 /// Reads the date of a field that must occur once.
