@@ -176,15 +176,13 @@ fn take_seconds(slot: &mut Option<Duration>, argument: Argument<'_>) {
         Argument::Number(number) => u64::try_from(number).ok(),
         Argument::Absent | Argument::Names(_) | Argument::Foreign => None,
     };
-    let span = Duration::from_secs(seconds.map_or(0, |seconds| seconds.min(DELTA_SECONDS_MAX)));
+    let span =
+        Duration::from_secs(seconds.map_or(0, |seconds| seconds.min(fields::DELTA_SECONDS_MAX)));
     *slot = Some(match *slot {
         Some(earlier) if earlier != span => Duration::ZERO,
         _ => span,
     });
 }
-
-/// What a delta-seconds beyond it counts as (RFC 9111 section 1.2.2).
-const DELTA_SECONDS_MAX: u64 = 1 << 31;
 
 #[cfg(test)]
 mod tests {

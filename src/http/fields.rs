@@ -140,6 +140,9 @@ fn comma(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len())
 }
 
+/// What a larger delta-seconds counts as (RFC 9111 section 1.2.2).
+pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
+
 /// The weight of what names none: the highest.
 pub const WEIGHT_MAX: u16 = 1000;
 

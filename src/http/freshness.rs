@@ -428,7 +428,7 @@ fn age_value(headers: &HeaderMap) -> u64 {
     fields::all_members(headers, AGE)
         .next()
         .and_then(fields::digits)
-        .map_or(0, |seconds| seconds.min(AGE_SECONDS_MAX))
+        .map_or(0, |seconds| seconds.min(fields::DELTA_SECONDS_MAX))
 }
 
 fn date_or_arrival(answer: &Answer<'_>) -> UnixMillis {
@@ -455,9 +455,6 @@ const KEPT: [HeaderName; 9] = [
     TRAILER,
     UPGRADE,
 ];
-
-/// What a larger Age counts as (RFC 9111 section 1.2.2).
-const AGE_SECONDS_MAX: u64 = 1 << 31;
 
 #[cfg(test)]
 mod tests;
