@@ -91,6 +91,14 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 
+/// Most tags of one response. CDNs take a thousand at most and real pages a few dozen; each costs
+/// eight bytes in memory and a look-up when the response is judged after purges.
+pub const TAGS_MAX: usize = 512;
+
+/// Most groups that one answer to an unsafe method makes invalid: as many as RFC 9875 section 3
+/// makes a cache support. Each is a purge.
+pub const GROUPS_MAX: usize = 128;
+
 /// Most fields by which an answer may vary to be stored. Two or three are in use; what names more
 /// gets a request of its own each time anyway.
 pub const VARY_FIELDS_MAX: usize = 16;
