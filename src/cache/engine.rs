@@ -532,4 +532,6 @@ impl From<Stream> for Opened {
 #[cfg(test)]
 mod odd_tests;
 #[cfg(test)]
+mod posted_tests;
+#[cfg(test)]
 mod tests;
