@@ -538,4 +538,6 @@ impl From<Stream> for Opened {
 #[cfg(test)]
 mod odd_tests;
 #[cfg(test)]
+mod posted_tests;
+#[cfg(test)]
 mod tests;

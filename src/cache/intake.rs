@@ -268,7 +268,7 @@ impl Engine {
 }
 
 /// The head under which an answer is stored; `None` when it may not be.
-fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
+pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let reply = &arrival.reply;
     let status = if reply.span.is_some() {
         StatusCode::OK
