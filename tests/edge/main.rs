@@ -18,15 +18,18 @@ mod harness;
 
 mod big;
 mod collapse;
+mod dead;
 mod demo;
 mod docs;
 mod faults;
+mod growing;
 mod http;
 mod lifetimes;
 mod memory;
 mod operation;
 mod parts;
 mod plays;
+mod purging;
 mod redis_faults;
 mod rules;
 mod shield;
