@@ -95,8 +95,8 @@ pub const RESPONSE_FIELDS_MAX: usize = 200;
 /// eight bytes in memory and a look-up when the response is judged after purges.
 pub const TAGS_MAX: usize = 512;
 
-/// Most groups that one answer to an unsafe method makes invalid: as many as RFC 9875 section 3
-/// makes a cache support. Each is a purge.
+/// Most groups that one answer to an unsafe method makes invalid (RFC 9875). Each is a purge, and
+/// all but a burst of them are this node's alone ([`INVALIDATIONS_PER_SECOND`]).
 pub const GROUPS_MAX: usize = 128;
 
 /// Most fields by which an answer may vary to be stored. Two or three are in use; what names more
