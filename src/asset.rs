@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::Lifetimes;
-use crate::http::freshness::Fallback;
+use crate::config::{Lifetimes, Profile, Site};
+use crate::http::freshness::{Fallback, Rules};
 
 /// What an object is, as far as its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,25 +68,44 @@ impl Kind {
 
     /// How it is brought from its origin, as long as nothing else is known of it.
     #[must_use]
-    pub fn fill(self) -> Fill {
+    pub fn fill(self, profile: Profile) -> Fill {
         match self {
-            Self::File | Self::Other => Fill::Blocks,
+            Self::File => Fill::Blocks,
+            Self::Other if profile == Profile::Video => Fill::Blocks,
+            // Pages are small and made on demand: a range would have them made block by block.
+            Self::Other => Fill::Whole,
             Self::HlsManifest | Self::DashManifest | Self::Segment | Self::Subtitle | Self::Key => {
                 Fill::Whole
             }
         }
     }
 
+    /// What `site` says about storing this object.
+    #[must_use]
+    pub fn rules(self, site: &Site, maturity: Maturity) -> Rules<'_> {
+        Rules {
+            fallback: self.fallback(&site.lifetimes, maturity),
+            set_cookie: site.caching.set_cookie,
+            targeted: &site.caching.targeted,
+            heuristic_percent: site.caching.heuristic_percent,
+            heuristic_max: site.caching.heuristic_max,
+            sees_clients: site.profile == Profile::General,
+        }
+    }
+}
+
+impl Kind {
     /// What holds where the origin is silent about this object.
     ///
     /// A growing manifest that is older than a few of its periods is worse than an error, since
     /// the player sees a frozen live edge: its stale spans are bounded by its lifetime. A key is
     /// confirmed by the origin each time, or its withdrawal would not count.
-    #[must_use]
-    pub fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
+    fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
         let lasting = |lifetime| Fallback {
             lifetime,
             negative: self.negative(lifetimes),
+            forbidden: lifetimes.negative.forbidden,
+            failure: lifetimes.negative.failure,
             stale_while_revalidate: lifetimes.stale_while_revalidate,
             stale_if_error: lifetimes.stale_if_error,
         };
@@ -103,18 +122,20 @@ impl Kind {
                     stale_while_revalidate: lifetimes.stale_while_revalidate.min(life),
                     stale_if_error: lifetimes.stale_if_error.min(period),
                     negative: self.negative(lifetimes).min(life),
+                    forbidden: lifetimes.negative.forbidden.min(life),
+                    failure: lifetimes.negative.failure.min(life),
                     ..lasting(life)
                 }
             }
             (Self::Key, _) => Fallback {
                 negative: self.negative(lifetimes),
+                forbidden: lifetimes.negative.forbidden,
+                failure: lifetimes.negative.failure,
                 ..Fallback::default()
             },
         }
     }
-}
 
-impl Kind {
     /// How long it is believed that there is no such thing.
     fn negative(self, lifetimes: &Lifetimes) -> Duration {
         match self {

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 
 use crate::cache::engine::{Ask, Engine, Failure, How};
 use crate::cache::flight::{Flight, Landing};
+use crate::cache::head::Head;
 use crate::cache::object::RunError;
 use crate::cache::plan::{Plan, pins};
+use crate::cache::promote::Recalled;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
 use crate::http::freshness;
@@ -61,9 +63,18 @@ impl Engine {
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
         let asked = Instant::now();
-        if stored.is_none()
-            && let Some(recalled) = self.recall(ask).await
+        let recalled = match stored {
+            Some(_) => Recalled::Nothing,
+            None => self.recall(ask).await,
+        };
+        if let Recalled::Other(selection) = &recalled
+            && !ask.key.is_variant()
         {
+            self.variants().learn(&ask.key, selection);
+            flight.land(Landing::Elsewhere);
+            return Ok(FillResult::Varies);
+        }
+        if let Recalled::Stored(recalled) = recalled {
             let is_fresh = recalled.standing == Standing::Fresh;
             if is_fresh
                 && let Some(result) = self.promote(ask, &recalled.object, flight, asked).await
@@ -88,16 +99,17 @@ impl Engine {
             stored = None;
             arrival = self.ask_origin(ask, None).await?;
         }
-        match (arrival.reply.status, stored) {
-            (StatusCode::NOT_MODIFIED, Some(stored)) => {
-                Ok(self.confirm(ask, &stored.object, &arrival, flight).await)
+        let Some(stored) = stored else {
+            return self.take_in(ask, arrival, flight).await;
+        };
+        match updated(&stored, &arrival) {
+            Some(head) => {
+                let confirmed = (&stored.object, head);
+                Ok(self.confirm(ask, confirmed, &arrival, flight).await)
             }
-            (status, _) if status.is_server_error() => Err(Failure::Status(status.as_u16())),
-            (_, stored) => {
+            None => {
                 // The origin has spoken: what it no longer confirms must not be served stale.
-                if let Some(stored) = stored {
-                    self.memory().remove_object(&stored.object);
-                }
+                self.memory().remove_object(&stored.object);
                 self.take_in(ask, arrival, flight).await
             }
         }
@@ -134,12 +146,9 @@ impl Engine {
     ) -> Result<Arrival, Error> {
         let fetch = Fetch {
             head_only: plan == Plan::HeadOnly,
-            path: ask.target.path.clone(),
-            query: ask.target.query.clone(),
             range: plan.range(),
             validators,
-            cdn_loop: ask.cdn_loop.clone(),
-            ..Fetch::default()
+            ..ask.fetch()
         };
         let asked = clock::now();
         let reply = ask.source.origin.fetch(&fetch).await?.into_whole();
@@ -150,6 +159,24 @@ impl Engine {
             arrived: clock::now(),
         })
     }
+}
+
+/// The head of a stored object as an answer without body updates it; `None` where the answer does
+/// not confirm that object.
+fn updated(stored: &Stored, arrival: &Arrival) -> Option<Head> {
+    let mut head = (*stored.object.head()).clone();
+    let fresh = &arrival.reply.headers;
+    let confirms = match arrival.reply.status {
+        StatusCode::NOT_MODIFIED => {
+            freshness::merge_not_modified(&mut head.headers, fresh);
+            true
+        }
+        status if arrival.plan == Plan::HeadOnly && status == head.status => {
+            freshness::merge_head(&mut head.headers, head.length, fresh)
+        }
+        _ => false,
+    };
+    confirms.then_some(head)
 }
 
 /// Whether an answer is no 304, or one that speaks of this object.
@@ -173,15 +200,17 @@ pub(crate) fn run_result(error: &RunError) -> FillResult {
 fn result_of(failure: &Failure) -> FillResult {
     match failure {
         Failure::NoRoom => FillResult::NoRoom,
-        Failure::Origin(_) | Failure::Status(_) | Failure::Overloaded => FillResult::Failed,
+        Failure::Origin(_) | Failure::Status(_) | Failure::Overloaded | Failure::NotCached => {
+            FillResult::Failed
+        }
     }
 }
 
 /// Counts a fill while it runs.
-struct InFlight;
+pub(crate) struct InFlight;
 
 impl InFlight {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         METRICS.fills_in_flight.inc();
         Self
     }
@@ -194,10 +223,10 @@ impl Drop for InFlight {
 }
 
 /// Ends a flight however its task ends; whoever still waits then fails.
-struct EndFlight<'a> {
-    engine: &'a Engine,
-    ask: &'a Ask,
-    flight: &'a Arc<Flight>,
+pub(crate) struct EndFlight<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) ask: &'a Ask,
+    pub(crate) flight: &'a Arc<Flight>,
 }
 
 impl Drop for EndFlight<'_> {

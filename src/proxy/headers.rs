@@ -194,6 +194,7 @@ mod tests {
             collapsed: false,
             stored: true,
             fwd_status: Some(200),
+            forward: None,
         };
         let joined = How {
             collapsed: true,

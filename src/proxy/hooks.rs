@@ -20,6 +20,7 @@ use pingora::{Error, ErrorSource, ErrorType};
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
+use crate::proxy::posted::{Collected, Progress, Sent};
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{self, ADAPTER, BROKEN, LAGGARD};
 use crate::proxy::upstream::Fault;
@@ -151,7 +152,7 @@ impl ProxyHttp for Edge {
             return Error::e_explain(ErrorType::InternalError, "no uplink");
         };
         let way = uplink.way(route).await?;
-        exchange.place = Some(way.place);
+        exchange.destination = Some(way.destination);
         Ok(way.peer)
     }
 
@@ -161,12 +162,12 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        match &exchange.place {
-            Some(place) => {
-                upstream::rewrite(request, session.req_header(), place, &self.server.node)
-            }
-            None => Error::e_explain(ErrorType::InternalError, "no place"),
-        }
+        let Some(destination) = &exchange.destination else {
+            return Error::e_explain(ErrorType::InternalError, "no destination");
+        };
+        let received = session.req_header();
+        exchange.sent = Sent::now(received, &self.engine);
+        upstream::rewrite(request, received, &destination.place, &self.server.node)
     }
 
     async fn request_body_filter(
@@ -181,16 +182,36 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         upstream::scrub(response)?;
+        upstream::redirect(response, exchange.destination.as_ref())?;
         exchange.tier = Tier::Origin;
-        if let Some(route) = exchange.route.as_ref().filter(|_| changes(response)) {
-            invalidate::forget(&self.engine, &self.invalidations, &route.key).await;
-        }
+        invalidate::follow(self, session, response, exchange).await;
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        if let (Some(collected), Some(piece)) = (&mut exchange.collected, body) {
+            match collected.push(piece) {
+                Progress::Partial => {}
+                Progress::Broken => exchange.collected = None,
+                Progress::Whole => {
+                    if let Some((ask, posted)) = exchange.collected.take().map(Collected::finish) {
+                        self.engine.store_posted(ask, posted);
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -208,7 +229,7 @@ impl ProxyHttp for Edge {
             Fault::Origin(status) => Some(Answer::closing(status, "origin failed", Outcome::Error)),
         };
         let mut error_code = 0;
-        if let Some(answer) = answer.filter(|_| session.response_written().is_none()) {
+        if let Some(answer) = answer.filter(|_| access::written(session).is_none()) {
             error_code = answer.status.as_u16();
             if let Err(error) = respond::send(answer, session, exchange, self).await {
                 tracing::debug!(%error, id = exchange.id, "client left before its answer");
@@ -234,9 +255,4 @@ impl ProxyHttp for Edge {
     fn request_summary(&self, session: &Session, exchange: &Exchange) -> String {
         format!("{} {}", session.req_header().method, exchange.id)
     }
-}
-
-/// Whether an unsafe request was agreed to (RFC 9111 section 4.4).
-fn changes(response: &ResponseHeader) -> bool {
-    response.status.is_success() || response.status.is_redirection()
 }

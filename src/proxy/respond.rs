@@ -113,12 +113,14 @@ pub(super) fn failure(failure: &Failure) -> Answer {
         Failure::Origin(error) => status_of(error),
         Failure::Status(_) => StatusCode::BAD_GATEWAY,
         Failure::Overloaded | Failure::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+        Failure::NotCached => StatusCode::GATEWAY_TIMEOUT,
     };
     let text = match failure {
         Failure::Origin(error) => text_of(error),
         Failure::Status(_) => "the origin failed",
         Failure::Overloaded => "too many requests at once",
         Failure::NoRoom => "no room",
+        Failure::NotCached => "not stored, and nothing else is wanted",
     };
     let answer = Answer::new(status, text, Outcome::Error);
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, UPGRADE, VIA};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, UPGRADE, VIA};
 use http::{StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
@@ -23,6 +23,7 @@ use crate::config::{self, Site};
 use crate::http::via;
 use crate::origin::Fetch;
 use crate::origin::endpoint::{Endpoint, Scheme};
+use crate::origin::location;
 use crate::origin::request::Place;
 use crate::origin::resolver::Resolver;
 use crate::origin::scrub;
@@ -46,7 +47,25 @@ pub(super) struct Way {
     /// What the connection is made to.
     pub(super) peer: Box<HttpPeer>,
     /// What is written on it.
+    pub(super) destination: Destination,
+}
+
+/// Where one request goes, as its head says.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    pub(super) endpoint: Endpoint,
     pub(super) place: Place,
+}
+
+impl Destination {
+    /// A reference of the origin as clients can follow it: without scheme and host where it names
+    /// the origin itself.
+    pub(super) fn hide(&self, reference: &HeaderValue) -> Option<HeaderValue> {
+        let mut scratch = HeaderMap::new();
+        scratch.insert(LOCATION, reference.clone());
+        location::hide(&mut scratch, &self.endpoint, &self.place);
+        scratch.remove(LOCATION)
+    }
 }
 
 impl Uplink {
@@ -100,7 +119,10 @@ impl Uplink {
         peer.options.ca.clone_from(&self.ca);
         Ok(Way {
             peer: Box::new(peer),
-            place,
+            destination: Destination {
+                endpoint: endpoint.clone(),
+                place,
+            },
         })
     }
 
@@ -206,6 +228,21 @@ pub(super) fn scrub(response: &mut ResponseHeader) -> pingora::Result<()> {
     Ok(())
 }
 
+/// Makes a redirect of the origin to itself one that leads through this node.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn redirect(
+    response: &mut ResponseHeader,
+    destination: Option<&Destination>,
+) -> pingora::Result<()> {
+    let given = response.headers.get(LOCATION);
+    match given.and_then(|given| destination?.hide(given)) {
+        Some(hidden) => response.insert_header(LOCATION, hidden),
+        None => Ok(()),
+    }
+}
+
 /// Whether a status ends a request, and means something to whom did not ask a proxy.
 pub(super) fn is_final(status: StatusCode) -> bool {
     let known = (200..=599).contains(&status.as_u16());
@@ -213,7 +250,7 @@ pub(super) fn is_final(status: StatusCode) -> bool {
 }
 
 /// Whether a status comes before the final one and leaves HTTP as it is.
-fn is_hint(status: StatusCode) -> bool {
+pub(super) fn is_hint(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
