@@ -158,6 +158,7 @@ fn status_of(error: &origin::Error) -> StatusCode {
         | origin::Error::Refused { .. }
         | origin::Error::Credentials(_)
         | origin::Error::Down => StatusCode::BAD_GATEWAY,
+        origin::Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -171,6 +172,7 @@ fn text_of(error: &origin::Error) -> &'static str {
         origin::Error::Refused { .. } => "origin answer refused",
         origin::Error::Credentials(_) => "origin access not configured",
         origin::Error::Down => "origin down",
+        origin::Error::Busy => "origin busy",
     }
 }
 
@@ -269,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_full_node_says_when_to_come_back() {
-        for full in [Failure::Overloaded, Failure::NoRoom] {
+        let busy = Failure::Origin(origin::Error::Busy);
+        for full in [Failure::Overloaded, Failure::NoRoom, busy] {
             let answer = failure(&full);
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(
