@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::asset::Maturity;
 use crate::cache::engine::{Ask, Engine, Failure, How};
@@ -15,7 +15,7 @@ use crate::cache::object::{Object, RunError, Stretch};
 use crate::cache::plan::{Plan, Shape, content_length};
 use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
-use crate::clock;
+use crate::clock::{self, UnixMillis};
 use crate::http::freshness::{self, Answer, Judgement};
 use crate::http::tags;
 use crate::http::vary::Selection;
@@ -55,6 +55,7 @@ impl Engine {
         for name in strip {
             head.headers.remove(name);
         }
+        date(&mut head.headers, arrival.arrived);
         let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
             return self.disown(ask, object, flight).await;
         };
@@ -301,6 +302,7 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
     for name in strip.into_iter().chain([AGE]) {
         headers.remove(name);
     }
+    date(&mut headers, arrival.arrived);
     let tags = tags::tags(&ask.source.site.name, &headers)?;
     let selection = Selection::of(&headers, &ask.fields).map(Arc::new);
     Some(Head {
@@ -316,6 +318,16 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
         tags: Arc::from(tags),
         stamp: flight.stamp(),
     })
+}
+
+/// Gives an answer a date where it has none (RFC 9110 section 6.6.1).
+fn date(headers: &mut HeaderMap, arrived: UnixMillis) {
+    let text = httpdate::fmt_http_date(arrived.to_system_time());
+    if !headers.contains_key(DATE)
+        && let Ok(value) = HeaderValue::try_from(text)
+    {
+        headers.insert(DATE, value);
+    }
 }
 
 /// Gives an answer that may not be stored to the one who asked for it.

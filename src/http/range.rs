@@ -74,7 +74,7 @@ pub fn stands(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let served = fields::single_date(stored, DATE);
     let strong = match (fields::date(modified), served) {
         (Some(modified), Some(served)) => modified < served,
-        (Some(_), None) => true,
+        (Some(_), None) => false,
         (None, _) => false,
     };
     strong && wanted == modified.as_bytes()
@@ -264,7 +264,7 @@ mod tests {
             (&[(ETAG, "\"1\"")], "W/\"1\"", false),
             (&[], "\"1\"", false),
             (&[(LAST_MODIFIED, EARLY), (DATE, LATE)], EARLY, true),
-            (&[(LAST_MODIFIED, EARLY)], EARLY, true),
+            (&[(LAST_MODIFIED, EARLY)], EARLY, false),
             (&[(LAST_MODIFIED, EARLY), (DATE, EARLY)], EARLY, false),
             (&[(LAST_MODIFIED, EARLY), (DATE, LATE)], LATE, false),
             (&[(LAST_MODIFIED, "x"), (DATE, LATE)], "x", false),
