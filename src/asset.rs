@@ -362,6 +362,35 @@ mod tests {
     }
 
     #[test]
+    fn refusals_and_failures_of_a_live_manifest_do_not_linger_either() {
+        let mut lifetimes = LIFETIMES;
+        lifetimes.negative.forbidden = Duration::from_secs(20);
+        lifetimes.negative.failure = Duration::from_secs(30);
+        let cases = [
+            (Kind::Segment, Maturity::Growing, (20, 30)),
+            (Kind::HlsManifest, Maturity::Growing, (1, 1)),
+            (Kind::HlsManifest, Maturity::Finished, (20, 30)),
+            (Kind::Key, Maturity::Growing, (20, 30)),
+        ];
+        for (kind, maturity, expected) in cases {
+            let got = kind.fallback(&lifetimes, maturity);
+            let got = (got.forbidden.as_secs(), got.failure.as_secs());
+            assert_eq!(got, expected, "{kind:?} {maturity:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_site() {
+        let mut site = Site::sample();
+        let hides = Kind::Other.rules(&site, Maturity::Growing);
+        assert!(!hides.sees_clients && hides.targeted == site.caching.targeted);
+        site.profile = Profile::General;
+        site.caching.heuristic_percent = 7;
+        let shows = Kind::Other.rules(&site, Maturity::Growing);
+        assert!(shows.sees_clients && shows.heuristic_percent == 7);
+    }
+
+    #[test]
     fn a_manifest_says_itself_whether_it_grows() {
         let cases = [
             (

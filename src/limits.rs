@@ -91,16 +91,16 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 
-/// Most tags of one response. CDNs take a thousand at most and real pages a few dozen; each costs
-/// eight bytes in memory and a look-up when the response is judged after purges.
+/// Most tags of one response: 4 KiB of memory, and as many look-ups when it is held against the
+/// purges since.
 pub const TAGS_MAX: usize = 512;
 
-/// Most groups that one answer to an unsafe method makes invalid: as many as RFC 9875 section 3
-/// makes a cache support. Each is a purge.
+/// Most groups that one answer to an unsafe method makes invalid (RFC 9875). Each is a purge, and
+/// all but a burst of them are this node's alone ([`INVALIDATIONS_PER_SECOND`]).
 pub const GROUPS_MAX: usize = 128;
 
-/// Most fields by which an answer may vary to be stored. Two or three are in use; what names more
-/// gets a request of its own each time anyway.
+/// Most fields by which an answer may vary to be stored. With so many hardly two requests are
+/// alike, and each look-up compares all of them.
 pub const VARY_FIELDS_MAX: usize = 16;
 
 /// Longest value that selects a variant and is kept as it is; of a longer one a hash is kept.

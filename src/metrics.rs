@@ -193,6 +193,8 @@ labels! {
         Credentials = "credentials",
         /// Every endpoint is down.
         Down = "down",
+        /// No place among the requests that the origin is sent at once.
+        Busy = "busy",
     }
 }
 

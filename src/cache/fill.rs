@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::cache::engine::{Ask, Engine, Failure, How};
 use crate::cache::flight::{Flight, Landing};
-use crate::cache::head::Head;
 use crate::cache::object::RunError;
 use crate::cache::plan::{Plan, pins};
 use crate::cache::promote::Recalled;
@@ -99,17 +98,15 @@ impl Engine {
             stored = None;
             arrival = self.ask_origin(ask, None).await?;
         }
-        let Some(stored) = stored else {
-            return self.take_in(ask, arrival, flight).await;
-        };
-        match updated(&stored, &arrival) {
-            Some(head) => {
-                let confirmed = (&stored.object, head);
-                Ok(self.confirm(ask, confirmed, &arrival, flight).await)
+        match (arrival.reply.status, stored) {
+            (StatusCode::NOT_MODIFIED, Some(stored)) => {
+                Ok(self.confirm(ask, &stored.object, &arrival, flight).await)
             }
-            None => {
+            (_, stored) => {
                 // The origin has spoken: what it no longer confirms must not be served stale.
-                self.memory().remove_object(&stored.object);
+                if let Some(stored) = stored {
+                    self.memory().remove_object(&stored.object);
+                }
                 self.take_in(ask, arrival, flight).await
             }
         }
@@ -159,24 +156,6 @@ impl Engine {
             arrived: clock::now(),
         })
     }
-}
-
-/// The head of a stored object as an answer without body updates it; `None` where the answer does
-/// not confirm that object.
-fn updated(stored: &Stored, arrival: &Arrival) -> Option<Head> {
-    let mut head = (*stored.object.head()).clone();
-    let fresh = &arrival.reply.headers;
-    let confirms = match arrival.reply.status {
-        StatusCode::NOT_MODIFIED => {
-            freshness::merge_not_modified(&mut head.headers, fresh);
-            true
-        }
-        status if arrival.plan == Plan::HeadOnly && status == head.status => {
-            freshness::merge_head(&mut head.headers, head.length, fresh)
-        }
-        _ => false,
-    };
-    confirms.then_some(head)
 }
 
 /// Whether an answer is no 304, or one that speaks of this object.

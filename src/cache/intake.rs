@@ -24,18 +24,18 @@ use crate::metrics::{FillResult, METRICS, Outcome, Tier};
 use crate::origin::{Body, Reply};
 
 impl Engine {
-    /// Confirms a stored object by an answer that has updated its head (RFC 9111 sections 4.3.4
-    /// and 4.3.5).
+    /// Confirms a stored object by a 304 (RFC 9111 section 4.3.4).
     ///
-    /// An answer that forbids to store ends the copy, and everyone asks for themselves.
+    /// A 304 that forbids to store ends the copy, and everyone asks for themselves.
     pub(crate) async fn confirm(
         &self,
         ask: &Ask,
-        confirmed: (&Arc<Object>, Head),
+        object: &Arc<Object>,
         arrival: &Arrival,
         flight: &Flight,
     ) -> FillResult {
-        let (object, mut head) = confirmed;
+        let mut head = (*object.head()).clone();
+        freshness::merge_not_modified(&mut head.headers, &arrival.reply.headers);
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
@@ -77,7 +77,7 @@ impl Engine {
                 whole: false,
             });
         }
-        let how = How::fetched(Outcome::Revalidated, arrival.reply.status);
+        let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
         flight.land(Landing::Object(Arc::clone(object), how));
         FillResult::Confirmed
     }
@@ -85,9 +85,7 @@ impl Engine {
     /// Ends a copy that the origin confirmed and forbade to store.
     async fn disown(&self, ask: &Ask, object: &Arc<Object>, flight: &Flight) -> FillResult {
         self.withdraw(object).await;
-        if !ask.fields.is_personal() {
-            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
-        }
+        self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
         flight.land(Landing::Pass);
         FillResult::Uncacheable
     }

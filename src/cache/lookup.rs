@@ -2,15 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use http::HeaderName;
-
 use crate::cache::engine::{Ask, Engine};
 use crate::cache::head::Head;
 use crate::cache::marks::Mark;
 use crate::cache::object::Object;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
-use crate::http::freshness;
+use crate::http::cache_control::CacheControl;
 use crate::http::wishes::Wishes;
 use crate::key::Key;
 use crate::purge::{Subject, Verdict};
@@ -40,8 +38,7 @@ impl Engine {
             self.memory().remove_object(&object);
             return None;
         };
-        let targeted = &ask.source.site.caching.targeted;
-        Some(heed(&ask.wishes, stored, targeted, now))
+        Some(heed(&ask.wishes, stored, now))
     }
 
     /// Says how an object stands; `None` when a purge named it.
@@ -136,7 +133,7 @@ impl Engine {
 
 /// Has a client's wishes count (RFC 9111 section 5.2.1): it may want what is fresher than fresh, or
 /// take what is stale where the origin does not forbid that.
-fn heed(wishes: &Wishes, stored: Stored, targeted: &[HeaderName], now: UnixMillis) -> Stored {
+fn heed(wishes: &Wishes, stored: Stored, now: UnixMillis) -> Stored {
     let is_bound = wishes.no_cache
         || wishes.max_age.is_some()
         || wishes.max_stale.is_some()
@@ -145,8 +142,7 @@ fn heed(wishes: &Wishes, stored: Stored, targeted: &[HeaderName], now: UnixMilli
         return stored;
     }
     let head = stored.object.head();
-    let takes_stale =
-        wishes.max_stale.is_some() && freshness::allows_stale(&head.headers, targeted);
+    let takes_stale = wishes.max_stale.is_some() && !forbids_stale(&head);
     let is_admitted =
         !wishes.no_cache && wishes.admit(head.age(now), head.freshness.lifetime, takes_stale);
     let standing = match stored.standing {
@@ -155,6 +151,15 @@ fn heed(wishes: &Wishes, stored: Stored, targeted: &[HeaderName], now: UnixMilli
         _ => Standing::Unwanted,
     };
     Stored { standing, ..stored }
+}
+
+/// Whether the origin forbids to serve a response stale whoever asks (RFC 9111 section 4.2.4).
+fn forbids_stale(head: &Head) -> bool {
+    let control = CacheControl::of(&head.headers);
+    control.must_revalidate
+        || control.proxy_revalidate
+        || control.s_maxage.is_some()
+        || control.no_cache.is_present()
 }
 
 #[cfg(test)]
@@ -233,7 +238,7 @@ mod tests {
             ),
         ];
         for (wishes, standing, age, control, expected) in cases {
-            let got = heed(&wishes, stored(standing, age, control), &[], UnixMillis(0));
+            let got = heed(&wishes, stored(standing, age, control), UnixMillis(0));
             assert_eq!(got.standing, expected, "{wishes:?} {standing:?} {control}");
         }
     }

@@ -42,7 +42,7 @@ pub fn tags(site: &str, response: &HeaderMap) -> Option<Box<[Tag]>> {
     (tags.len() <= TAGS_MAX).then(|| tags.into_boxed_slice())
 }
 
-/// The groups that an answer to an unsafe method makes invalid (RFC 9875 section 3), as names of
+/// The groups that an answer to an unsafe method makes invalid (RFC 9875), as names of
 /// tags, each once; of more than `GROUPS_MAX` the first.
 #[must_use]
 pub fn group_invalidations(answer: &HeaderMap) -> Vec<String> {
@@ -66,8 +66,8 @@ fn names<'a>(
         .filter(|name| !name.is_empty())
 }
 
-/// The members of a list of strings. A list with a fault is no list (RFC 9651 section 4.2); members
-/// that are no strings name no group (RFC 9875 section 2).
+/// The members of a list of strings (RFC 9875). A list with a fault is no list (RFC 9651 section
+/// 4.2), and a member that is no string names no group.
 fn groups(headers: &HeaderMap, field: HeaderName) -> Vec<String> {
     let lines: Vec<_> = headers
         .get_all(field)
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn tags_are_read_from_three_fields_sorted_and_once() {
-        let cases: [(&[(&'static str, &str)], &[&str]); 9] = [
+        let cases: [(&[_], &[&str]); 9] = [
             (&[], &[]),
             (&[("cache-tag", "a, b ,, c d")], &["a", "b", "c d"]),
             (&[("cache-tag", "a"), ("cache-tag", "b,a")], &["a", "b"]),

@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_first_target_that_is_a_dictionary_counts() {
         let (weir, cdn) = ("weir-cache-control", "cdn-cache-control");
-        let cases: [(&[(&'static str, &'static str)], Option<u64>); 8] = [
+        let cases: [(&[_], Option<u64>); 8] = [
             (&[(cdn, "max-age=5"), (weir, "max-age=6")], Some(6)),
             (&[(cdn, "max-age=5"), (weir, "")], Some(5)),
             (&[(cdn, "max-age=5"), (weir, "max-age=6, &&&")], Some(5)),

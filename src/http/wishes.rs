@@ -126,73 +126,32 @@ mod tests {
     fn directives_are_read_and_what_is_malformed_is_no_wish() {
         let none = Wishes::default();
         let secs = |secs| Some(Duration::from_secs(secs));
+        let max_age = |max_age| Wishes { max_age, ..none };
+        let max_stale = |max_stale| Wishes { max_stale, ..none };
+        let min_fresh = |min_fresh| Wishes { min_fresh, ..none };
+        let all = Wishes {
+            no_cache: true,
+            no_store: true,
+            only_if_cached: true,
+            ..none
+        };
         let cases = [
             ("nothing-to-see-here", none),
-            (
-                "max-age=5",
-                Wishes {
-                    max_age: secs(5),
-                    ..none
-                },
-            ),
-            (
-                "MAX-AGE=\"5\"",
-                Wishes {
-                    max_age: secs(5),
-                    ..none
-                },
-            ),
-            (
-                "max-age=5, max-age=4",
-                Wishes {
-                    max_age: secs(4),
-                    ..none
-                },
-            ),
+            ("max-age=5", max_age(secs(5))),
+            ("MAX-AGE=\"5\"", max_age(secs(5))),
+            ("max-age=5, max-age=4", max_age(secs(4))),
             ("max-age=x", none),
             ("max-age", none),
             ("max-age=-1", none),
             ("max-age =5", none),
-            (
-                "max-stale",
-                Wishes {
-                    max_stale: Some(Duration::MAX),
-                    ..none
-                },
-            ),
-            (
-                "max-stale=7, max-stale",
-                Wishes {
-                    max_stale: secs(7),
-                    ..none
-                },
-            ),
+            ("max-stale", max_stale(Some(Duration::MAX))),
+            ("max-stale=7, max-stale", max_stale(secs(7))),
             ("max-stale=x", none),
             ("max-stale=", none),
-            (
-                "min-fresh=5, min-fresh=6",
-                Wishes {
-                    min_fresh: secs(6),
-                    ..none
-                },
-            ),
-            (
-                "min-fresh=99999999999999999999",
-                Wishes {
-                    min_fresh: secs(1 << 31),
-                    ..none
-                },
-            ),
+            ("min-fresh=5, min-fresh=6", min_fresh(secs(6))),
+            ("min-fresh=99999999999999999999", min_fresh(secs(1 << 31))),
             ("a=\"no-cache, no-store\"", none),
-            (
-                "no-cache, no-store, only-if-cached",
-                Wishes {
-                    no_cache: true,
-                    no_store: true,
-                    only_if_cached: true,
-                    ..none
-                },
-            ),
+            ("No-Cache, no-store, only-if-cached", all),
         ];
         for (value, expected) in cases {
             assert_eq!(read(&[(CACHE_CONTROL, value)]), expected, "{value}");

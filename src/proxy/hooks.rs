@@ -23,7 +23,7 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::posted::{Collected, Progress, Sent};
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{self, ADAPTER, BROKEN, LAGGARD};
-use crate::proxy::upstream::Fault;
+use crate::proxy::upstream::{Fault, Upload};
 use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, access, headers, invalidate, request, upstream};
 
@@ -98,7 +98,11 @@ impl ProxyHttp for Edge {
         header: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        if exchange.outcome == Outcome::Pass && exchange.age.is_none() {
+        if header.status.is_informational() {
+            // It says nothing of how the answer comes about.
+            return Ok(());
+        }
+        if exchange.outcome == Outcome::Pass && exchange.age.is_none() && !exchange.passes {
             // Pingora writes an Age on every hit; an answer straight from its origin has none.
             header.remove_header(&AGE);
         }
@@ -109,6 +113,7 @@ impl ProxyHttp for Edge {
             header.remove_header(&TRANSFER_ENCODING);
         }
         exchange.bodiless = headers::strip_bodiless(header)?;
+        headers::withhold(header, &session.req_header().headers);
         headers::dress(header, &session.req_header().headers, exchange, self)?;
         exchange.head_goes_out(header.status);
         Ok(())
@@ -220,7 +225,7 @@ impl ProxyHttp for Edge {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let answer = match Fault::of(error) {
+        let answer = match Fault::of(error, Upload::of(session)) {
             Fault::Gone => None,
             Fault::Request(status) => {
                 let text = "request body refused";

@@ -286,6 +286,7 @@ async fn open(
         }
         Opened::Failed(failure) => {
             tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
+            exchange.how = respond::how(&failure);
             Err(respond::failure(&failure))
         }
     }

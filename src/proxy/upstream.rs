@@ -14,6 +14,7 @@ use http::{StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::protocols::tls::CaType;
+use pingora::proxy::Session;
 use pingora::tls::x509::X509;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
@@ -265,9 +266,31 @@ pub(super) enum Fault {
     Origin(StatusCode),
 }
 
+/// Whether the body of a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// Not all of it.
+    UnderWay,
+    /// All of it, or there is none.
+    Done,
+}
+
+impl Upload {
+    /// How far a request has come.
+    pub(super) fn of(session: &mut Session) -> Self {
+        match session.is_body_done() {
+            true => Self::Done,
+            false => Self::UnderWay,
+        }
+    }
+}
+
 impl Fault {
     /// Whose fault `error` is, on a request that passes.
-    pub(super) fn of(error: &Error) -> Self {
+    ///
+    /// An origin owes no answer while the request still comes. Pingora waits for it all the same,
+    /// anew after each piece of the request: what runs out then is the time of the next piece.
+    pub(super) fn of(error: &Error, upload: Upload) -> Self {
         match (error.esource(), error.etype()) {
             (
                 ErrorSource::Downstream,
@@ -283,6 +306,9 @@ impl Fault {
             }
             (_, etype) if *etype == LAGGARD => Self::Request(StatusCode::REQUEST_TIMEOUT),
             (ErrorSource::Downstream, _) => Self::Request(StatusCode::BAD_REQUEST),
+            (_, ErrorType::ReadTimedout) if upload == Upload::UnderWay => {
+                Self::Request(StatusCode::REQUEST_TIMEOUT)
+            }
             (
                 _,
                 ErrorType::ConnectTimedout
@@ -391,8 +417,13 @@ mod tests {
     #[test]
     fn each_side_is_blamed_for_its_own_faults() {
         let of = |source: fn(Box<Error>) -> Box<Error>, etype: ErrorType| {
-            Fault::of(&source(Error::new(etype)))
+            Fault::of(&source(Error::new(etype)), Upload::Done)
         };
+        let late = Error::new(ErrorType::ReadTimedout).into_up();
+        assert_eq!(
+            Fault::of(&late, Upload::UnderWay),
+            Fault::Request(StatusCode::REQUEST_TIMEOUT)
+        );
         let (down, up) = (
             |error: Box<Error>| error.into_down(),
             |error: Box<Error>| error.into_up(),

@@ -379,7 +379,7 @@ fn targeted_fields_replace_cache_control_and_expires() {
     let cc = "cache-control";
     let date = ("date", DATE_TEXT);
     let later = ("expires", "Sun, 06 Nov 1994 08:50:37 GMT");
-    let cases: [(&[(&'static str, &'static str)], Option<u64>); 19] = [
+    let cases: [(&[_], Option<u64>); 19] = [
         (&[(cdn, "max-age=3600")], Some(3600)),
         (&[(cdn, "max-age=99999999999")], Some(1 << 31)),
         (&[date, (cdn, "max-age=3600"), ("age", "7200")], Some(0)),
