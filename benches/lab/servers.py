@@ -1,5 +1,6 @@
 """The origin, and the servers that are compared: each one worker, caching in memory, no log."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,9 @@ SMALL, LARGE = 1024, 1024 * 1024
 FILES = {SMALL: "/small.m4s", LARGE: "/large.m4s"}
 PROTOCOLS = ("h1", "h2", "h1 TLS", "h2 TLS")
 SUITE = "TLS_AES_128_GCM_SHA256"
-WEIR_BINARY = Path(__file__).resolve().parents[2] / "target/release/weir"
+ROOT = Path(__file__).resolve().parents[2]
+# As for the tests; the figures in the README are those of a release.
+WEIR_BINARY = Path(os.environ.get("WEIR_BIN") or ROOT / "target/release/weir")
 
 
 def certificate(directory):
@@ -33,6 +36,7 @@ class Server:
         self.directory = Path(directory) / name
         self.directory.mkdir()
         self.ports = {}
+        self.admin = None
         self.sizes = (SMALL, LARGE)
         self.process = None
 
@@ -78,8 +82,9 @@ def nginx(server, http):
     return ["nginx", "-p", server.directory, "-c", conf, "-e", server.directory / "error"]
 
 
-def origin(directory):
-    """Static files. Every path below /n/SIZE/ is an object of its own with the same bytes."""
+def origin(directory, fields=""):
+    """Static files. Every path below /n/SIZE/ is an object of its own with the same bytes; `fields`
+    are more directives of nginx."""
     server = Server("origin", directory)
     root = server.directory / "files"
     root.mkdir()
@@ -94,6 +99,7 @@ def origin(directory):
         listen 127.0.0.1:{server.ports["h1"]};
         root {root};
         add_header Cache-Control "public, max-age=86400";
+        {fields}
         {rewrites}
     }}"""
     return server.start(nginx(server, http))
@@ -168,12 +174,12 @@ origin = "http://127.0.0.1:{origin}"
 def weir(directory, upstream, name="weir", redis="", wrapper=()):
     """Weir as released; `wrapper` runs it below a tool."""
     server = Server(name, directory)
-    h1, tls = free_port(), free_port()
+    h1, tls, server.admin = free_port(), free_port(), free_port()
     server.ports = {"h1": h1, "h2": h1, "h1 TLS": tls, "h2 TLS": tls}
     cert, key = certificate(Path(directory))
     conf = server.directory / "weir.toml"
     conf.write_text(
-        WEIR.format(h1=h1, tls=tls, admin=free_port(), cert=cert, key=key, name=name,
+        WEIR.format(h1=h1, tls=tls, admin=server.admin, cert=cert, key=key, name=name,
                     redis=redis, origin=upstream.ports["h1"])
     )
     return server.start([*wrapper, WEIR_BINARY, "run", "--config", conf])
