@@ -140,6 +140,10 @@ pub const ATTEMPTS_MAX: usize = 4;
 /// Most objects remembered to vary; above it all are forgotten, which costs a look into Redis each.
 pub const VARIED_MAX: usize = 16_384;
 
+/// Most beginnings of objects kept for completion; above it all are forgotten. Each is one chunk at
+/// the most.
+pub const BEGINNINGS_MAX: usize = 64;
+
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;
 

@@ -115,8 +115,11 @@ impl Engine {
         self.unmark(&ask.key);
         let head = self.place(ask, head);
         let reply = arrival.reply;
-        match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
-            Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
+        match Shape::of(ask, &head, &reply, plan, self.memory().whole_fill_max()) {
+            Shape::Pass => {
+                let reply = self.beginnings().watch(self.memory(), head, reply);
+                Ok(hand_over(ask, reply, plan, flight))
+            }
             Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
             Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
         }
@@ -282,7 +285,9 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
         .or_else(|| content_length(&reply.headers));
     let mut headers = reply.headers.clone();
     headers.remove(CONTENT_LENGTH);
-    headers.remove(CONTENT_RANGE);
+    if reply.span.is_some() {
+        headers.remove(CONTENT_RANGE);
+    }
     let answer = Answer {
         status,
         headers: &headers,
@@ -334,7 +339,12 @@ fn date(headers: &mut HeaderMap, arrived: UnixMillis) {
 ///
 /// An answer to a part that only this cache asked for is of no use to the client, who asks again.
 fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
-    if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
+    let is_asked = match plan {
+        Plan::Whole | Plan::Tail(_) => true,
+        Plan::HeadOnly => ask.head_only,
+        Plan::Block(_) | Plan::Rest(_) => reply.span.is_none(),
+    };
+    if !is_asked {
         flight.land(Landing::Pass);
     } else {
         // An origin that fails is not asked by all who wait, one by one.

@@ -5,7 +5,7 @@
 //! cold object is not known when its request arrives.
 
 use http::Method;
-use http::header::{DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::header::{CONTENT_RANGE, DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::http::fields;
 use crate::limits;
@@ -162,6 +162,19 @@ fn overlap(parts: &[(u64, u64)]) -> bool {
 
 /// The one unit known, with its equals sign; units are case-insensitive (section 14.1).
 const BYTES: &[u8] = b"bytes=";
+
+/// Whether Content-Range says that a body is a part of its object (RFC 9110 section 14.4). A value
+/// of no known unit says nothing, and stands in a 200 like any other field.
+#[must_use]
+pub fn is_part(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_RANGE).iter().any(|value| {
+        let unit = value.as_bytes().trim_ascii_start().get(..UNIT.len());
+        unit.is_some_and(|unit| unit.eq_ignore_ascii_case(UNIT))
+    })
+}
+
+/// The only range unit known here (RFC 9110 section 14.1.2).
+const UNIT: &[u8] = b"bytes";
 
 #[cfg(test)]
 mod tests {

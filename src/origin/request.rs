@@ -126,6 +126,7 @@ fn add_conditions(headers: &mut HeaderMap, fetch: &Fetch) {
 
 fn range(wanted: Wanted) -> HeaderValue {
     let text = match wanted {
+        Wanted::Span(first, u64::MAX) => format!("bytes={first}-"),
         Wanted::Span(first, last) => format!("bytes={first}-{last}"),
         Wanted::Suffix(bytes) => format!("bytes=-{bytes}"),
     };
