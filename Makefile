@@ -8,6 +8,8 @@ help:
 	@echo 'make demo     play the bundled title through a node of your own (PORT=8080)'
 	@echo 'make test     run every test'
 	@echo 'make bench    measure, beside nginx and Varnish'
+	@echo 'make conformance SUITE=PATH'
+	@echo '              run a checkout of http-tests/cache-tests (needs node and npm)'
 	@echo 'make lint     formatting, lints and documentation, all warnings refused'
 	@echo 'make release  build target/release/weir'
 	@echo 'make setup    install what all of these need'
@@ -31,6 +33,14 @@ test:
 bench:
 	@.ci/setup build run bench
 	benches/run
+
+# The suite is nobody's dependency: `git clone https://github.com/http-tests/cache-tests` gets it.
+.PHONY: conformance
+conformance:
+	@test -n '$(SUITE)' || { echo 'usage: make conformance SUITE=PATH' >&2; exit 2; }
+	@.ci/setup build
+	cargo build --locked --release
+	benches/conformance/run --suite '$(SUITE)'
 
 .PHONY: lint
 lint:

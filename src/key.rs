@@ -40,6 +40,16 @@ impl Key {
         self.0.get(..end).unwrap_or(&self.0)
     }
 
+    /// The key without variant, as a key.
+    #[must_use]
+    pub fn primary_key(&self) -> Self {
+        if self.is_variant() {
+            Self(self.primary().into())
+        } else {
+            self.clone()
+        }
+    }
+
     /// Whether this is one variant of an object.
     #[must_use]
     pub fn is_variant(&self) -> bool {

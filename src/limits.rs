@@ -91,6 +91,21 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 
+/// Most tags of one response: 4 KiB of memory, and as many look-ups when it is held against the
+/// purges since.
+pub const TAGS_MAX: usize = 512;
+
+/// Most groups that one answer to an unsafe method makes invalid (RFC 9875). Each is a purge, and
+/// all but a burst of them are this node's alone ([`INVALIDATIONS_PER_SECOND`]).
+pub const GROUPS_MAX: usize = 128;
+
+/// Most fields by which an answer may vary to be stored. With so many hardly two requests are
+/// alike, and each look-up compares all of them.
+pub const VARY_FIELDS_MAX: usize = 16;
+
+/// Longest value that selects a variant and is kept as it is; of a longer one a hash is kept.
+pub const VARY_VALUE_BYTES_MAX: usize = 128;
+
 /// Most ranges served in one multipart answer; more are answered by the whole object.
 pub const RANGES_MAX: usize = 8;
 
@@ -114,6 +129,17 @@ pub const PASS_MARK_LIFE: Duration = Duration::from_secs(2);
 /// that out costs every reader its transfer, so it is remembered for longer.
 pub const LARGE_PASS_MARK_LIFE: Duration = Duration::from_secs(300);
 
+/// How many times its life a pass mark is doubted: one request finds out whether answers can be
+/// shared by now, and nobody waits for it.
+pub const DOUBT_LIVES: u32 = 10;
+
+/// How often a request asks anew, since a purge or another variant came in its way, before it is
+/// answered by an origin request of its own.
+pub const ATTEMPTS_MAX: usize = 4;
+
+/// Most objects remembered to vary; above it all are forgotten, which costs a look into Redis each.
+pub const VARIED_MAX: usize = 16_384;
+
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;
 
@@ -128,8 +154,15 @@ pub const ADMIN_KEEPALIVE: Duration = Duration::from_secs(5);
 /// memory forgets. The log is shared and bounded: clients must not be able to roll it over.
 pub const INVALIDATIONS_PER_SECOND: u32 = 100;
 
+/// Interim responses that wait for one client to take them. An origin sends one or two; of more
+/// than a slow client takes nobody is the wiser.
+pub const INTERIM_QUEUE_MAX: usize = 4;
+
 /// Most flights (objects being opened) at once; above it requests are answered 503.
-pub const FLIGHTS_MAX: usize = 16_384;
+pub const FLIGHTS_MAX: usize = 32_768;
+
+/// Most of them that one site has: half, so that an origin that hangs does not stop the others.
+pub const FLIGHTS_PER_SITE_MAX: usize = FLIGHTS_MAX / 2;
 
 /// Purge entries kept in the local table; more raise the floor (over-purge, counted).
 pub const PURGES_MAX: usize = 65_536;
@@ -151,6 +184,16 @@ pub const PURGE_REPLICA_WAIT: Duration = Duration::from_millis(100);
 
 /// Longest wait of a purge's answer for the other nodes.
 pub const PURGE_CONFIRM_WAIT: Duration = Duration::from_secs(1);
+
+/// Tags of one purge: a few hundred orders leave room in the table for those of everybody else.
+pub const PURGE_TAGS_MAX: usize = 256;
+
+/// Longest wait of a purge for the shields' answers: longer than one takes whose Redis is slow and
+/// whose nodes do not confirm.
+pub const SHIELD_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait of `weir purge`: for the shields, and then for what a shield is given.
+pub const PURGE_ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// Nodes of one Redis that are listed, those heard of last.
 pub const NODES_MAX: usize = 256;
@@ -193,6 +236,17 @@ const _: () = assert!(PURGE_PAGE < PURGE_LOG_MAX, "a page is a part of the log")
 const _: () = assert!(
     PURGE_REPLICA_WAIT.as_millis() < PURGE_CALL_MAX.as_millis(),
     "waiting for a replica ends before its call does"
+);
+const _: () = assert!(
+    2 * PURGE_CALL_MAX.as_millis()
+        + PURGE_CONFIRM_WAIT.as_millis()
+        + 2 * HEARTBEAT_CALL_MAX.as_millis()
+        < SHIELD_WAIT.as_millis(),
+    "a shield that appends, asks the replica and lists nodes at their slowest answers in time"
+);
+const _: () = assert!(
+    2 * SHIELD_WAIT.as_millis() <= PURGE_ANSWER_WAIT.as_millis(),
+    "a node whose shields are slow is as slow itself, and answers in time"
 );
 const _: () = assert!(
     HEARTBEAT_EVERY.as_millis() + HEARTBEAT_CALL_MAX.as_millis() < HEARTBEAT_LIFE.as_millis(),

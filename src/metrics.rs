@@ -109,6 +109,8 @@ labels! {
         NoRoom = "no-room",
         /// A purge came while it ran.
         Purged = "purged",
+        /// Redis had another variant than the one asked for.
+        Varies = "varies",
     }
 }
 
@@ -221,6 +223,8 @@ labels! {
         Local = "local",
         /// Redis could not be reached; nothing was purged elsewhere.
         Failed = "failed",
+        /// A shield did not purge; nothing was purged here.
+        Shield = "shield",
     }
 }
 
@@ -255,6 +259,8 @@ pub struct Metrics {
     pub fills_in_flight: IntGauge,
     pub collapsed: IntCounter,
     pub flights_refused: IntCounter,
+    pub reopenings_exhausted: IntCounter,
+    pub variants_displaced: IntCounter,
     pub memory_limit_bytes: IntGauge,
     pub memory_used_bytes: IntGauge,
     pub memory_cached_bytes: IntGauge,
@@ -347,6 +353,18 @@ impl Metrics {
                 "weir_flights_refused_total",
                 "Requests answered 503 since too many different objects were being opened. The \
                  origin is too slow for the miss rate.",
+            ),
+            reopenings_exhausted: counter(
+                &r,
+                "weir_reopenings_exhausted_total",
+                "Requests that met a purge or another variant so often that they were passed to \
+                 the origin. Should stay near zero.",
+            ),
+            variants_displaced: counter(
+                &r,
+                "weir_variants_displaced_total",
+                "Variants dropped since their object has more than site.caching.variants. A field \
+                 in Vary takes more values than it should.",
             ),
             memory_limit_bytes: gauge(
                 &r,
@@ -474,7 +492,8 @@ impl Metrics {
             purges: Counters::new(
                 &r,
                 "weir_purges_total",
-                "Purges asked of this node. failed: Redis could not be reached; repeat them.",
+                "Purges asked of this node. failed: Redis could not be reached; shield: a shield \
+                 did not purge, so that this node did not. Repeat both.",
             ),
             invalidations_skipped: counter(
                 &r,

@@ -12,6 +12,7 @@ use http::{HeaderValue, Version};
 
 use crate::cache::engine::{Engine, Source};
 use crate::config::{Config, Site};
+use crate::http::forward::Fields;
 use crate::http::via;
 use crate::metrics::METRICS;
 use crate::proxy::invalidate::Allowance;
@@ -25,8 +26,11 @@ pub mod gate;
 pub mod handshake;
 pub mod headers;
 pub mod hooks;
+mod interim;
 mod invalidate;
 pub mod pace;
+mod posted;
+mod reference;
 pub mod request;
 pub mod respond;
 pub mod storage;
@@ -47,6 +51,8 @@ pub struct Edge {
     /// This node's entry of `Via`, the same on every answer.
     via: HeaderValue,
     access_log: AccessLog,
+    /// What the origin of a video site sees of every client, made once.
+    nothing: Arc<Fields>,
 }
 
 impl Edge {
@@ -74,6 +80,7 @@ impl Edge {
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
             access_log: AccessLog::from(config),
+            nothing: Fields::none(),
         }
     }
 }

@@ -33,7 +33,7 @@ class Process:
         self.log = Path(log)
         with self.log.open("wb") as out:
             self.child = subprocess.Popen(
-                pinned(SERVER_CPU, command), stdout=out, stderr=out, stdin=subprocess.DEVNULL
+                [*map(str, command)], stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
         STARTED.append(self)
 

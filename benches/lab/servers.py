@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from .process import Process, free_port
+from .process import SERVER_CPU, Process, free_port, pinned
 
 SMALL, LARGE = 1024, 1024 * 1024
 FILES = {SMALL: "/small.m4s", LARGE: "/large.m4s"}
@@ -38,7 +38,7 @@ class Server:
 
     def start(self, command):
         """Starts the command and waits for every port."""
-        self.process = Process(command, self.directory / "log")
+        self.process = Process(pinned(SERVER_CPU, command), self.directory / "log")
         for port in set(self.ports.values()):
             self.process.wait_for(port)
         return self

@@ -11,30 +11,32 @@
 //! ```
 //! Fills are detached tasks: no client's speed or departure touches them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::mpsc;
 
 use crate::asset;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
-use crate::cache::head::Head;
-use crate::cache::marks::Marks;
+use crate::cache::marks::{Mark, Marks};
 use crate::cache::memory::Memory;
 use crate::cache::object::{Object, RunError, Target};
 use crate::cache::reader::Reader;
 use crate::cache::shared::Shared;
 use crate::cache::stored::{Standing, Stored};
-use crate::clock::{self, UnixMillis};
-use crate::config;
+use crate::cache::variants::Variants;
+use crate::clock;
+use crate::config::{self, Profile};
+use crate::http::cache_status::Forward;
 use crate::http::forward::Fields;
 use crate::http::range::Wanted;
 use crate::http::wishes::Wishes;
 use crate::key::Key;
+use crate::limits::ATTEMPTS_MAX;
 use crate::metrics::{METRICS, Outcome, Tier};
 use crate::origin::{self, Body, Interim, Origin};
 use crate::purge::log::Purges;
-use crate::purge::{Stamp, Subject, Verdict};
+use crate::purge::{Stamp, Subject};
 use crate::route::Route;
 
 /// A site with its origin.
@@ -90,6 +92,42 @@ impl Ask {
             cdn_loop: None,
         }
     }
+
+    /// Where more bytes of what is opened come from.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        Supply {
+            source: Arc::clone(&self.source),
+            fields: Arc::clone(&self.fields),
+        }
+    }
+
+    /// The origin request for the whole of it.
+    pub(crate) fn fetch(&self) -> origin::Fetch {
+        origin::Fetch {
+            path: self.target.path.clone(),
+            query: self.target.query.clone(),
+            fields: Some(Arc::clone(&self.fields)),
+            interim: self.interim.clone(),
+            cdn_loop: self.cdn_loop.clone(),
+            ..origin::Fetch::default()
+        }
+    }
+
+    /// Whether an answer of the origin is a failure of it and no answer about the object. What a
+    /// general site answers is for its client to see.
+    pub(crate) fn is_failure(&self, status: StatusCode) -> bool {
+        status.is_server_error() && self.source.site.profile == Profile::Video
+    }
+}
+
+/// Where the bytes of an object come from, for one client.
+#[derive(Clone)]
+pub struct Supply {
+    /// The site and its origin.
+    pub source: Arc<Source>,
+    /// What of the client's request the origin sees.
+    pub fields: Arc<Fields>,
 }
 
 /// What the engine answers.
@@ -124,6 +162,8 @@ pub struct How {
     pub stored: bool,
     /// Status of the origin's answer, where it was asked.
     pub fwd_status: Option<u16>,
+    /// Why it was asked.
+    pub forward: Option<Forward>,
 }
 
 impl How {
@@ -136,6 +176,7 @@ impl How {
             collapsed: false,
             stored: false,
             fwd_status: None,
+            forward: None,
         }
     }
 
@@ -148,6 +189,7 @@ impl How {
             collapsed: false,
             stored: outcome != Outcome::Pass,
             fwd_status: Some(status.as_u16()),
+            forward: None,
         }
     }
 }
@@ -167,6 +209,10 @@ pub enum Failure {
     /// The byte budget has no room.
     #[error("no room in memory")]
     NoRoom,
+    /// The client wants nothing but what is stored, and that is nothing (RFC 9111 section
+    /// 5.2.1.7).
+    #[error("not stored")]
+    NotCached,
 }
 
 impl Failure {
@@ -189,6 +235,7 @@ pub struct Engine {
     purges: Arc<Purges>,
     flights: Flights,
     marks: Mutex<Marks>,
+    variants: Variants,
 }
 
 impl Engine {
@@ -201,48 +248,74 @@ impl Engine {
             purges,
             flights: Flights::default(),
             marks: Mutex::default(),
+            variants: Variants::default(),
         })
     }
 
     /// Opens an object for a request.
-    pub async fn open(self: &Arc<Self>, ask: Ask) -> Opened {
+    ///
+    /// What turns out to be another variant, or is purged while it is on its way, is asked for anew.
+    pub async fn open(self: &Arc<Self>, mut ask: Ask) -> Opened {
+        let primary = ask.key.clone();
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(opened) = self.attempt(&mut ask).await {
+                return opened;
+            }
+            ask.key.clone_from(&primary);
+        }
+        METRICS.reopenings_exhausted.inc();
+        self.pass(&ask).await
+    }
+
+    /// Tries to open an object; `None` when what came must not answer this request.
+    async fn attempt(self: &Arc<Self>, ask: &mut Ask) -> Option<Opened> {
         let now = clock::now();
         // Before anything is looked up: what is found now must not pass for found after a purge.
         let stamp = self.purges.stamp();
-        let mut stored = self.find(&ask.key, now);
+        let stored = self.locate(ask, now);
         if let Some(it) = stored.as_ref().filter(|it| it.may_be_served()) {
-            match self.ready(&ask, &it.object).await {
-                Ok(tier) => return self.serve(&ask, it, stamp, tier),
-                Err(error) => match Failure::of(error) {
-                    Some(failure) => return Opened::Failed(failure),
-                    None => {
+            return match self.ready(ask, &it.object).await {
+                Ok(tier) => Some(self.serve(ask, it, stamp, tier)),
+                Err(error) => {
+                    let failure = Failure::of(error);
+                    if failure.is_none() {
                         self.memory.remove_object(&it.object);
-                        stored = None;
                     }
-                },
-            }
+                    failure.map(Opened::Failed)
+                }
+            };
         }
-        if stored.is_none() && self.is_marked(&ask.key, now) {
-            return self.pass(&ask).await;
+        if ask.wishes.only_if_cached {
+            return Some(Opened::Failed(Failure::NotCached));
         }
-        match self.board(&ask, stored.clone(), stamp) {
+        let reason = reason(ask, stored.as_ref());
+        let mark = self.marked(&ask.key, now).filter(|_| stored.is_none());
+        let is_probed = mark == Some(Mark::Doubtful) && self.flights.is_under_way(&ask.key);
+        if ask.wishes.no_store || mark == Some(Mark::Passing) || is_probed {
+            return Some(self.pass(ask).await);
+        }
+        let opened = match self.board(ask, stored.clone(), stamp) {
             Boarding::Full => {
                 METRICS.flights_refused.inc();
-                match stored.filter(|stored| stored.may_stand_in(now)) {
+                return Some(match stored.filter(|stored| stored.may_stand_in(now)) {
                     Some(it) => Opened::Object(it.object, How::held(Outcome::Stale, Tier::Memory)),
                     None => Opened::Failed(Failure::Overloaded),
-                }
+                });
             }
-            Boarding::Lead(flight) => self.lead(&flight, &ask).await,
+            Boarding::Lead(flight) => self.lead(&flight, ask).await,
             Boarding::Join(flight) => {
                 METRICS.collapsed.inc();
-                self.join(&flight, &ask).await
+                self.join(&flight, ask).await
             }
-        }
+        };
+        opened.map(|opened| opened.because(reason))
     }
 
     /// Forgets what this node holds of a key; the purge log speaks for the others.
     pub fn forget(&self, key: &Key) -> bool {
+        for variant in self.variants.forget(key) {
+            self.memory.remove(&variant);
+        }
         self.memory.remove(key)
     }
 
@@ -270,15 +343,31 @@ impl Engine {
         &self.flights
     }
 
+    /// Keys whose answers may not be shared.
+    pub(crate) fn marks(&self) -> &Mutex<Marks> {
+        &self.marks
+    }
+
+    /// What is known of objects that vary.
+    pub(crate) fn variants(&self) -> &Variants {
+        &self.variants
+    }
+
     /// Serves what memory has, and has it refreshed where that is due.
     fn serve(self: &Arc<Self>, ask: &Ask, stored: &Stored, stamp: Stamp, tier: Tier) -> Opened {
         if stored.standing == Standing::Refresh {
-            self.board(ask, Some(stored.clone()), stamp);
+            // The client is answered already: nobody is left to hear of interim responses.
+            let ask = Ask {
+                interim: None,
+                ..ask.clone()
+            };
+            self.board(&ask, Some(stored.clone()), stamp);
         }
         let how = match (stored.standing, tier) {
-            (Standing::Fresh, Tier::Origin) => {
-                How::fetched(Outcome::Miss, StatusCode::PARTIAL_CONTENT)
-            }
+            (Standing::Fresh, Tier::Origin) => How {
+                forward: Some(Forward::Partial),
+                ..How::fetched(Outcome::Miss, StatusCode::PARTIAL_CONTENT)
+            },
             (Standing::Fresh, tier) => How::held(Outcome::Hit, tier),
             (_, tier) => How::held(Outcome::Stale, tier),
         };
@@ -297,11 +386,7 @@ impl Engine {
         if ask.head_only || first >= length {
             return Ok(Tier::Memory);
         }
-        let reader = Reader::new(
-            Arc::clone(self),
-            Arc::clone(&ask.source),
-            Arc::clone(object),
-        );
+        let reader = Reader::new(Arc::clone(self), ask.supply(), Arc::clone(object));
         let tier = reader.arrive(first).await?;
         let head = object.head();
         // A purge may have come while the bytes did; the answer has not begun yet.
@@ -311,91 +396,15 @@ impl Engine {
         Ok(tier)
     }
 
-    /// Finds what memory holds of `key`, and how it stands.
-    fn find(&self, key: &Key, now: UnixMillis) -> Option<Stored> {
-        let object = self.memory.get(key)?;
-        let stored = self.stand(Arc::clone(&object), now);
-        if stored.is_none() {
-            self.memory.remove_object(&object);
-        }
-        stored
-    }
-
-    /// Says how an object stands; `None` when a purge named it.
-    pub(crate) fn stand(&self, object: Arc<Object>, now: UnixMillis) -> Option<Stored> {
-        let version = self.purges.version();
-        let head = object.head();
-        let standing = if object.is_checked(version) {
-            self.age_standing(&head, now)
-        } else {
-            let standing = self.standing(&head, now)?;
-            if standing != Standing::Suspect {
-                object.set_checked(version);
-            }
-            standing
-        };
-        let is_outage = standing != Standing::Fresh
-            && standing != Standing::Suspect
-            && object.is_held_off(now)
-            && head.may_stand_in(now);
-        let standing = if is_outage {
-            Standing::Outage
-        } else {
-            standing
-        };
-        Some(Stored { object, standing })
-    }
-
-    /// Says how a response with this head stands; `None` when a purge named it.
-    #[must_use]
-    pub fn standing(&self, head: &Head, now: UnixMillis) -> Option<Standing> {
-        match self.purges.verdict(head.subject()) {
-            Verdict::Purged => None,
-            Verdict::Suspect => Some(Standing::Suspect),
-            Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
-            Verdict::Softened => Some(Standing::Expired),
-            Verdict::Valid => Some(self.age_standing(head, now)),
-        }
-    }
-
-    fn age_standing(&self, head: &Head, now: UnixMillis) -> Standing {
-        if self.purges.must_revalidate() {
-            Standing::Suspect
-        } else if head.is_fresh(now) {
-            Standing::Fresh
-        } else if head.may_refresh(now) {
-            Standing::Refresh
-        } else {
-            Standing::Expired
-        }
-    }
-
-    /// Whether no hard purge concerns what was asked for at a stamp.
-    #[must_use]
-    pub fn holds(&self, subject: Subject<'_>) -> bool {
-        self.purges.verdict(subject) != Verdict::Purged
-    }
-
-    /// Remembers until a moment that answers for `key` may not be shared.
-    pub(crate) fn mark(&self, key: &Key, until: UnixMillis) {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.set(key, until, clock::now());
-    }
-
-    /// Whether answers for `key` were found not to be shareable a moment ago.
-    #[must_use]
-    pub fn is_marked(&self, key: &Key, now: UnixMillis) -> bool {
-        self.marks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .holds(key, now)
-    }
-
-    /// Joins the flight of a key or takes off with one.
+    /// Joins the flight of a key or takes off with one. What is asked for with credentials or
+    /// cookies is asked for alone.
     fn board(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, stamp: Stamp) -> Boarding {
         let version = self.purges.version();
         let holds = |stamp: &Stamp| self.holds(Subject::untagged(&ask.key, stamp));
-        let boarding = self.flights.board(&ask.key, stamp, version, holds);
+        let boarding = match ask.fields.is_personal() {
+            true => Boarding::Lead(Flight::new(stamp, version)),
+            false => self.flights.board(&ask.key, stamp, version, holds),
+        };
         if let Boarding::Lead(flight) = &boarding {
             let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
             tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });
@@ -404,49 +413,98 @@ impl Engine {
     }
 
     /// Waits for a flight that this request began, and takes what it brought.
-    async fn lead(self: &Arc<Self>, flight: &Flight, ask: &Ask) -> Opened {
-        match flight.landing().await {
-            Landing::Object(object, how) => Opened::Object(object, how),
-            Landing::Failed(failure) => Opened::Failed(failure),
-            Landing::Pass => match flight.take_stream() {
-                Some(stream) => stream.into(),
-                None => self.pass(ask).await,
-            },
+    async fn lead(self: &Arc<Self>, flight: &Arc<Flight>, ask: &Ask) -> Option<Opened> {
+        let landing = flight.landing().await;
+        match flight.take_stream() {
+            Some(stream) if self.may_begin(Subject::untagged(&ask.key, &flight.stamp())) => {
+                Some(stream.into())
+            }
+            Some(_) => None,
+            None => self.land(ask, flight, landing).await,
         }
     }
 
     /// Waits for a flight that another request began. Its stream answers that one's question,
     /// which may have been HEAD: whoever joined asks for itself.
-    async fn join(self: &Arc<Self>, flight: &Flight, ask: &Ask) -> Opened {
-        match flight.landing().await {
-            Landing::Object(object, how) => Opened::Object(
+    async fn join(self: &Arc<Self>, flight: &Arc<Flight>, ask: &Ask) -> Option<Opened> {
+        let landing = match flight.landing().await {
+            Landing::Object(object, how) => Landing::Object(
                 object,
                 How {
                     collapsed: true,
                     ..how
                 },
             ),
-            Landing::Failed(failure) => Opened::Failed(failure),
-            Landing::Pass => self.pass(ask).await,
+            landing => landing,
+        };
+        self.land(ask, flight, landing).await
+    }
+
+    /// What a landing means to one request; `None` when it must ask anew.
+    async fn land(&self, ask: &Ask, flight: &Arc<Flight>, landing: Landing) -> Option<Opened> {
+        match landing {
+            Landing::Object(object, how) => {
+                let head = object.head();
+                if !self.may_begin(head.subject()) {
+                    // Nobody else shall board what is of no use any more.
+                    self.flights.end(&ask.key, flight);
+                    return None;
+                }
+                head.suits(&ask.fields).then(|| Opened::Object(object, how))
+            }
+            Landing::Failed(failure) => Some(Opened::Failed(failure)),
+            Landing::Pass => Some(self.pass(ask).await),
+            Landing::Elsewhere => None,
         }
     }
 
     /// Asks the origin for this one request: its answers may not be shared.
     async fn pass(&self, ask: &Ask) -> Opened {
+        for _ in 0..ATTEMPTS_MAX {
+            let stamp = self.purges.stamp();
+            let opened = self.fetch_alone(ask).await;
+            if self.may_begin(Subject::untagged(&ask.key, &stamp)) {
+                return opened;
+            }
+        }
+        Opened::Failed(Failure::Overloaded)
+    }
+
+    async fn fetch_alone(&self, ask: &Ask) -> Opened {
         let fetch = origin::Fetch {
             head_only: ask.head_only,
-            path: ask.target.path.clone(),
-            query: ask.target.query.clone(),
-            cdn_loop: ask.cdn_loop.clone(),
-            ..origin::Fetch::default()
+            ..ask.fetch()
         };
         match ask.source.origin.fetch(&fetch).await {
-            Ok(reply) if reply.status.is_server_error() => {
+            Ok(reply) if ask.is_failure(reply.status) => {
                 Opened::Failed(Failure::Status(reply.status.as_u16()))
             }
-            Ok(reply) => Stream::from(reply).into(),
+            Ok(reply) => Opened::from(Stream::from(reply)).because(Forward::Bypass),
             Err(error) => Opened::Failed(error.into()),
         }
+    }
+}
+
+/// Why a request goes to the origin, as Cache-Status puts it (RFC 9211 section 2.2).
+fn reason(ask: &Ask, stored: Option<&Stored>) -> Forward {
+    match stored {
+        Some(it) if it.standing == Standing::Unwanted => Forward::Request,
+        Some(_) => Forward::Stale,
+        None if ask.key.is_variant() => Forward::VaryMiss,
+        None => Forward::UriMiss,
+    }
+}
+
+impl Opened {
+    /// Says why the origin was asked, where it was and nothing else says so.
+    fn because(mut self, reason: Forward) -> Self {
+        if let Self::Object(_, how) | Self::Stream { how, .. } = &mut self
+            && how.tier == Tier::Origin
+            && how.forward.is_none()
+        {
+            how.forward = Some(reason);
+        }
+        self
     }
 }
 
@@ -479,5 +537,7 @@ impl From<Stream> for Opened {
 
 #[cfg(test)]
 mod odd_tests;
+#[cfg(test)]
+mod posted_tests;
 #[cfg(test)]
 mod tests;

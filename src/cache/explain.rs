@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cache::engine::{Ask, Engine};
 use crate::cache::head::Head;
+use crate::cache::marks::Mark;
 use crate::cache::stored::Standing;
 use crate::clock::{self, UnixMillis};
 
@@ -64,9 +65,9 @@ impl Engine {
         let copy = found.map(|(head, complete)| describe(&head, standing, now, complete));
         let would = match standing {
             Some(Standing::Fresh) => "hit",
-            Some(Standing::Refresh | Standing::Outage) => "stale",
-            Some(Standing::Expired | Standing::Suspect) => "revalidate",
-            None if self.is_marked(&ask.key, now) => "pass",
+            Some(Standing::Refresh | Standing::Outage | Standing::Accepted) => "stale",
+            Some(Standing::Expired | Standing::Unwanted | Standing::Suspect) => "revalidate",
+            None if self.marked(&ask.key, now) == Some(Mark::Passing) => "pass",
             None => "miss",
         };
         Explanation {

@@ -13,6 +13,7 @@ use crate::cache::engine::{Ask, Engine, Failure, How};
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::RunError;
 use crate::cache::plan::{Plan, pins};
+use crate::cache::promote::Recalled;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
 use crate::http::freshness;
@@ -61,9 +62,18 @@ impl Engine {
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
         let asked = Instant::now();
-        if stored.is_none()
-            && let Some(recalled) = self.recall(ask).await
+        let recalled = match stored {
+            Some(_) => Recalled::Nothing,
+            None => self.recall(ask).await,
+        };
+        if let Recalled::Other(selection) = &recalled
+            && !ask.key.is_variant()
         {
+            self.variants().learn(&ask.key, selection);
+            flight.land(Landing::Elsewhere);
+            return Ok(FillResult::Varies);
+        }
+        if let Recalled::Stored(recalled) = recalled {
             let is_fresh = recalled.standing == Standing::Fresh;
             if is_fresh
                 && let Some(result) = self.promote(ask, &recalled.object, flight, asked).await
@@ -92,7 +102,6 @@ impl Engine {
             (StatusCode::NOT_MODIFIED, Some(stored)) => {
                 Ok(self.confirm(ask, &stored.object, &arrival, flight).await)
             }
-            (status, _) if status.is_server_error() => Err(Failure::Status(status.as_u16())),
             (_, stored) => {
                 // The origin has spoken: what it no longer confirms must not be served stale.
                 if let Some(stored) = stored {
@@ -134,12 +143,9 @@ impl Engine {
     ) -> Result<Arrival, Error> {
         let fetch = Fetch {
             head_only: plan == Plan::HeadOnly,
-            path: ask.target.path.clone(),
-            query: ask.target.query.clone(),
             range: plan.range(),
             validators,
-            cdn_loop: ask.cdn_loop.clone(),
-            ..Fetch::default()
+            ..ask.fetch()
         };
         let asked = clock::now();
         let reply = ask.source.origin.fetch(&fetch).await?.into_whole();
@@ -173,15 +179,17 @@ pub(crate) fn run_result(error: &RunError) -> FillResult {
 fn result_of(failure: &Failure) -> FillResult {
     match failure {
         Failure::NoRoom => FillResult::NoRoom,
-        Failure::Origin(_) | Failure::Status(_) | Failure::Overloaded => FillResult::Failed,
+        Failure::Origin(_) | Failure::Status(_) | Failure::Overloaded | Failure::NotCached => {
+            FillResult::Failed
+        }
     }
 }
 
 /// Counts a fill while it runs.
-struct InFlight;
+pub(crate) struct InFlight;
 
 impl InFlight {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         METRICS.fills_in_flight.inc();
         Self
     }
@@ -194,10 +202,10 @@ impl Drop for InFlight {
 }
 
 /// Ends a flight however its task ends; whoever still waits then fails.
-struct EndFlight<'a> {
-    engine: &'a Engine,
-    ask: &'a Ask,
-    flight: &'a Arc<Flight>,
+pub(crate) struct EndFlight<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) ask: &'a Ask,
+    pub(crate) flight: &'a Arc<Flight>,
 }
 
 impl Drop for EndFlight<'_> {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::cache::engine::{Failure, How};
 use crate::cache::object::Object;
 use crate::key::Key;
-use crate::limits::FLIGHTS_MAX;
+use crate::limits::{FLIGHTS_MAX, FLIGHTS_PER_SITE_MAX};
 use crate::origin::{self, Body};
 use crate::purge::Stamp;
 
@@ -39,6 +39,8 @@ pub enum Landing {
     Pass,
     /// Nothing.
     Failed(Failure),
+    /// The stored copy is another variant; by now it is known by which fields they differ.
+    Elsewhere,
 }
 
 /// An answer for one reader.
@@ -52,7 +54,9 @@ pub struct Stream {
 }
 
 impl Flight {
-    fn new(stamp: Stamp, version: u64) -> Arc<Self> {
+    /// A flight that is in no table: nobody joins it.
+    #[must_use]
+    pub fn new(stamp: Stamp, version: u64) -> Arc<Self> {
         Arc::new(Self {
             stamp,
             checked: AtomicU64::new(version),
@@ -94,10 +98,10 @@ impl Flight {
         });
     }
 
-    /// Lands with an answer that one passenger takes.
-    pub fn land_stream(&self, stream: Stream) {
+    /// Lands with an answer that the first passenger takes; the others are told `landing`.
+    pub fn land_stream(&self, stream: Stream, landing: Landing) {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
-        self.land(Landing::Pass);
+        self.land(landing);
     }
 
     /// Takes the stream, when it is still there.
@@ -124,7 +128,35 @@ impl Flight {
 /// The flights under way.
 #[derive(Default)]
 pub struct Flights {
-    by_key: Mutex<HashMap<Key, Arc<Flight>>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_key: HashMap<Key, Arc<Flight>>,
+    /// How many each site has, so that one whose origin hangs leaves room for the others.
+    by_site: HashMap<Box<str>, usize>,
+}
+
+impl Table {
+    fn is_full(&self, site: &str) -> bool {
+        let of_site = self.by_site.get(site).copied().unwrap_or(0);
+        self.by_key.len() >= FLIGHTS_MAX || of_site >= FLIGHTS_PER_SITE_MAX
+    }
+
+    fn insert(&mut self, key: &Key, flight: &Arc<Flight>) {
+        let old = self.by_key.insert(key.clone(), Arc::clone(flight));
+        if old.is_none() {
+            *self.by_site.entry(key.site().into()).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.by_key.remove(key);
+        if let Some(count) = self.by_site.get_mut(key.site()) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 /// How a request came to its flight.
@@ -149,39 +181,65 @@ impl Flights {
         version: u64,
         holds: impl Fn(&Stamp) -> bool,
     ) -> Boarding {
-        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights
+        let mut table = self.lock();
+        if let Some(flight) = table
+            .by_key
             .get(key)
             .filter(|flight| flight.holds(version, holds))
         {
             flight.joined.fetch_add(1, Ordering::Relaxed);
             return Boarding::Join(Arc::clone(flight));
         }
-        if flights.len() >= FLIGHTS_MAX {
+        if table.is_full(key.site()) {
             return Boarding::Full;
         }
         let flight = Flight::new(stamp, version);
-        flights.insert(key.clone(), Arc::clone(&flight));
+        table.insert(key, &flight);
         Boarding::Lead(flight)
     }
 
     /// Whether there is a flight of `key`.
     #[must_use]
     pub fn is_under_way(&self, key: &Key) -> bool {
-        self.by_key
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(key)
+        self.lock().by_key.contains_key(key)
     }
 
     /// Takes a flight from the table, unless another took its place.
     pub fn end(&self, key: &Key, flight: &Arc<Flight>) {
-        let mut flights = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        if flights
-            .get(key)
-            .is_some_and(|other| Arc::ptr_eq(other, flight))
-        {
-            flights.remove(key);
+        let mut table = self.lock();
+        let known = table.by_key.get(key);
+        if known.is_some_and(|other| Arc::ptr_eq(other, flight)) {
+            table.remove(key);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_whose_origin_hangs_leaves_room_for_the_others() {
+        let flights = Flights::default();
+        let board = |site: &str, n: usize| {
+            let key = Key::new(site, &format!("/{n}"), None);
+            flights.board(&key, Stamp::default(), 1, |_| true)
+        };
+        let mut led = Vec::new();
+        for n in 0..FLIGHTS_PER_SITE_MAX {
+            match board("hangs", n) {
+                Boarding::Lead(flight) => led.push(flight),
+                Boarding::Join(_) | Boarding::Full => panic!("flight {n} not led"),
+            }
+        }
+        assert!(matches!(board("hangs", usize::MAX), Boarding::Full));
+        assert!(matches!(board("hangs", 0), Boarding::Join(_)));
+        assert!(matches!(board("other", 0), Boarding::Lead(_)));
+        flights.end(&Key::new("hangs", "/0", None), &led[0]);
+        assert!(matches!(board("hangs", 0), Boarding::Lead(_)));
     }
 }

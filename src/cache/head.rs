@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::UnixMillis;
+use crate::http::forward::Fields;
 use crate::http::freshness::Freshness;
 use crate::http::tags::Tag;
 use crate::http::vary::Selection;
@@ -86,6 +87,13 @@ impl Head {
             tags: &self.tags,
             stamp: &self.stamp,
         }
+    }
+
+    /// Whether it answers a request of which the origin sees `fields`.
+    #[must_use]
+    pub fn suits(&self, fields: &Fields) -> bool {
+        let selection = self.selection.as_ref();
+        selection.is_none_or(|selection| selection.suits(fields))
     }
 
     /// Moves the header values into one allocation of their own.

@@ -17,8 +17,10 @@ use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
 use crate::clock;
 use crate::http::freshness::{self, Answer, Judgement};
+use crate::http::tags;
+use crate::http::vary::Selection;
 use crate::limits::{LARGE_PASS_MARK_LIFE, OBJECT_OVERHEAD_BYTES, PASS_MARK_LIFE};
-use crate::metrics::{FillResult, Outcome, Tier};
+use crate::metrics::{FillResult, METRICS, Outcome, Tier};
 use crate::origin::{Body, Reply};
 
 impl Engine {
@@ -37,25 +39,32 @@ impl Engine {
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
+            is_authorized: ask.fields.is_authorized(),
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        let maturity = maturity(ask.kind, object);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
+        let rules = ask.kind.rules(&ask.source.site, maturity(ask.kind, object));
         let Judgement::Store {
             freshness,
             initial_age,
-        } = freshness::judge(&answer, fallback)
+            strip,
+        } = freshness::judge(&answer, &rules)
         else {
-            self.withdraw(object).await;
-            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
-            flight.land(Landing::Pass);
-            return FillResult::Uncacheable;
+            return self.disown(ask, object, flight).await;
         };
+        for name in strip {
+            head.headers.remove(name);
+        }
+        let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
+            return self.disown(ask, object, flight).await;
+        };
+        let selection = Selection::of(&head.headers, &ask.fields).map(Arc::new);
         head.detach();
         object.set_head(Head {
             freshness,
             initial_age,
+            selection,
+            tags: Arc::from(tags),
             fetched: arrival.arrived,
             stamp: flight.stamp(),
             ..head
@@ -73,6 +82,14 @@ impl Engine {
         FillResult::Confirmed
     }
 
+    /// Ends a copy that the origin confirmed and forbade to store.
+    async fn disown(&self, ask: &Ask, object: &Arc<Object>, flight: &Flight) -> FillResult {
+        self.withdraw(object).await;
+        self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+        flight.land(Landing::Pass);
+        FillResult::Uncacheable
+    }
+
     /// Stores an answer while it is read, or hands it to the one who asked.
     pub(crate) async fn take_in(
         self: &Arc<Self>,
@@ -81,19 +98,54 @@ impl Engine {
         flight: &Arc<Flight>,
     ) -> Result<FillResult, Failure> {
         let plan = arrival.plan;
+        let status = arrival.reply.status;
         let Some(head) = head_of(ask, &arrival, flight) else {
-            // What HEAD is answered says nothing of GET: one client could keep a key from storing.
-            if plan != Plan::HeadOnly {
+            if ask.is_failure(status) {
+                return Err(Failure::Status(status.as_u16()));
+            }
+            // What HEAD is answered says nothing of GET, a failure nothing of what comes after it,
+            // and what one client is answered nothing of the others.
+            let is_telling = plan != Plan::HeadOnly && !status.is_server_error();
+            if is_telling && !ask.fields.is_personal() {
                 self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
             }
             return Ok(hand_over(ask, arrival.reply, plan, flight));
         };
+        self.unmark(&ask.key);
+        let head = self.place(ask, head);
         let reply = arrival.reply;
         match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
             Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
             Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
             Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
         }
+    }
+
+    /// Chooses the key under which a response lies: a variant beside the first one has its own.
+    fn place(&self, ask: &Ask, mut head: Head) -> Head {
+        let primary = ask.key.primary_key();
+        head.key = primary.clone();
+        let Some(selection) = &head.selection else {
+            return head;
+        };
+        let is_beside =
+            match self.memory().look(&primary) {
+                Some(first) => first.head().selection.as_ref().is_some_and(|other| {
+                    other.has_names_of(selection) && !other.suits(&ask.fields)
+                }),
+                None => self.variants().is_known(&primary, selection),
+            };
+        self.variants().learn(&primary, selection);
+        if is_beside {
+            let variant = primary.variant(selection.variant(&ask.fields));
+            let most = ask.source.site.caching.variants_max;
+            if let Some(oldest) = self.variants().keep(&primary, &variant, most) {
+                METRICS.variants_displaced.inc();
+                self.memory().remove(&oldest);
+            }
+            head.key = variant;
+        }
+        head
     }
 
     /// Takes in an object whose blocks are fetched when they are read.
@@ -141,7 +193,7 @@ impl Engine {
             return Ok(run_result(&error));
         }
         if is_whole {
-            ripen(ask.kind, &object, &ask.source.site.lifetimes);
+            ripen(ask.kind, &object, &ask.source.site);
             self.keep(&object, flight);
         }
         Ok(self.settle(&object, span, is_whole))
@@ -216,7 +268,7 @@ impl Engine {
 }
 
 /// The head under which an answer is stored; `None` when it may not be.
-fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
+pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let reply = &arrival.reply;
     let status = if reply.span.is_some() {
         StatusCode::OK
@@ -233,20 +285,24 @@ fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let answer = Answer {
         status,
         headers: &headers,
+        is_authorized: ask.fields.is_authorized(),
         asked: arrival.asked,
         arrived: arrival.arrived,
     };
-    let fallback = ask
-        .kind
-        .fallback(&ask.source.site.lifetimes, Maturity::Growing);
+    let rules = ask.kind.rules(&ask.source.site, Maturity::Growing);
     let Judgement::Store {
         freshness,
         initial_age,
-    } = freshness::judge(&answer, fallback)
+        strip,
+    } = freshness::judge(&answer, &rules)
     else {
         return None;
     };
-    headers.remove(AGE);
+    for name in strip.into_iter().chain([AGE]) {
+        headers.remove(name);
+    }
+    let tags = tags::tags(&ask.source.site.name, &headers)?;
+    let selection = Selection::of(&headers, &ask.fields).map(Arc::new);
     Some(Head {
         key: ask.key.clone(),
         status,
@@ -256,8 +312,8 @@ fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
         fetched: arrival.arrived,
         initial_age,
         freshness,
-        selection: None,
-        tags: Arc::from([]),
+        selection,
+        tags: Arc::from(tags),
         stamp: flight.stamp(),
     })
 }
@@ -269,7 +325,12 @@ fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult
     if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
         flight.land(Landing::Pass);
     } else {
-        flight.land_stream(reply.into());
+        // An origin that fails is not asked by all who wait, one by one.
+        let landing = match reply.status.is_server_error() {
+            true => Landing::Failed(Failure::Status(reply.status.as_u16())),
+            false => Landing::Pass,
+        };
+        flight.land_stream(reply.into(), landing);
     }
     FillResult::Uncacheable
 }

@@ -38,7 +38,7 @@ impl Plan {
     /// tells it. A suffix can be placed only when the length is known: by the head, then.
     #[must_use]
     pub fn of(ask: &Ask, length: Option<u64>) -> Self {
-        let by_block = ask.kind.fill() == Fill::Blocks;
+        let by_block = ask.kind.fill(ask.source.site.profile) == Fill::Blocks;
         let may_be_huge = length.is_none_or(|length| length > WHOLE_FILL_BYTES_MAX);
         match ask.want {
             _ if ask.head_only => Self::HeadOnly,

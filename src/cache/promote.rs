@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::cache::engine::{Ask, Engine, How, Source};
+use crate::cache::engine::{Ask, Engine, How, Supply};
 use crate::cache::fill::run_result;
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
@@ -19,10 +19,21 @@ use crate::cache::shared::Shared;
 use crate::cache::stored::Stored;
 use crate::clock;
 use crate::http::range::Wanted;
+use crate::http::vary::Selection;
 use crate::key::Key;
 use crate::limits::{CHUNK_BYTES, REDIS_WINDOW, SLOT_CHUNKS, WHOLE_FILL_BYTES_MAX};
 use crate::metrics::{FillResult, METRICS, Outcome, Tier};
-use crate::origin::{Body, Error, Fetch, Origin};
+use crate::origin::{Body, Error, Fetch};
+
+/// What Redis has under a key.
+pub(crate) enum Recalled {
+    /// Nothing of use.
+    Nothing,
+    /// A copy that answers the request.
+    Stored(Stored),
+    /// A variant that does not; others differ from it by these fields.
+    Other(Arc<Selection>),
+}
 
 impl Engine {
     /// Reads what Redis knows of a key.
@@ -31,12 +42,25 @@ impl Engine {
     }
 
     /// Asks Redis for a key; what it has may stand in any way but purged.
-    pub(crate) async fn recall(&self, ask: &Ask) -> Option<Stored> {
-        let head = self.recorded(&ask.key).await?;
+    pub(crate) async fn recall(&self, ask: &Ask) -> Recalled {
+        let Some(head) = self.recorded(&ask.key).await else {
+            return Recalled::Nothing;
+        };
         // No room is made for what a purge has named.
-        self.standing(&head, clock::now())?;
-        let object = self.object(ask, head, Tier::Redis).await.ok()?;
-        self.stand(object, clock::now())
+        if self.standing(&head, clock::now()).is_none() {
+            return Recalled::Nothing;
+        }
+        match &head.selection {
+            Some(selection) if !selection.suits(&ask.fields) => {
+                return Recalled::Other(Arc::clone(selection));
+            }
+            _ => {}
+        }
+        let Ok(object) = self.object(ask, head, Tier::Redis).await else {
+            return Recalled::Nothing;
+        };
+        let stored = self.stand(object, clock::now());
+        stored.map_or(Recalled::Nothing, Recalled::Stored)
     }
 
     /// Lands a flight with an object of Redis and brings its bytes; `None` when Redis has lost
@@ -72,10 +96,7 @@ impl Engine {
         if is_pinned {
             flight.land(landing.clone());
         }
-        match self
-            .bring_rest(ask.source.origin.as_ref(), object, filler)
-            .await
-        {
+        match self.bring_rest(&ask.supply(), object, filler).await {
             Ok(_) => {
                 self.keep(object, flight);
                 flight.land(landing);
@@ -106,7 +127,7 @@ impl Engine {
     /// again.
     pub fn bring(
         self: &Arc<Self>,
-        source: &Arc<Source>,
+        supply: &Supply,
         object: &Arc<Object>,
         offset: u64,
     ) -> Result<(), RunError> {
@@ -118,23 +139,20 @@ impl Engine {
         let Some(filler) = Filler::claim(self.memory(), object, span) else {
             return Ok(());
         };
-        let (engine, source, object) = (Arc::clone(self), Arc::clone(source), Arc::clone(object));
-        tokio::spawn(async move { engine.fill_block(&source, &object, filler, span).await });
+        let (engine, supply, object) = (Arc::clone(self), supply.clone(), Arc::clone(object));
+        tokio::spawn(async move { engine.fill_block(&supply, &object, filler, span).await });
         Ok(())
     }
 
     async fn fill_block(
         self: &Arc<Self>,
-        source: &Arc<Source>,
+        supply: &Supply,
         object: &Arc<Object>,
         mut filler: Filler,
         span: Stretch,
     ) {
         let brought = match filler.reserve().await {
-            Ok(()) => {
-                self.bring_rest(source.origin.as_ref(), object, filler)
-                    .await
-            }
+            Ok(()) => self.bring_rest(supply, object, filler).await,
             Err(error) => Err(error),
         };
         let result = match brought {
@@ -157,11 +175,11 @@ impl Engine {
     /// Says which of them was needed last.
     async fn bring_rest(
         &self,
-        origin: &dyn Origin,
+        supply: &Supply,
         object: &Arc<Object>,
         mut filler: Filler,
     ) -> Result<Tier, RunError> {
-        let brought = self.bring_bytes(origin, object, &mut filler).await;
+        let brought = self.bring_bytes(supply, object, &mut filler).await;
         match brought {
             Ok(tier) => filler.finish().map(|_| tier),
             Err(error) => {
@@ -173,7 +191,7 @@ impl Engine {
 
     async fn bring_bytes(
         &self,
-        origin: &dyn Origin,
+        supply: &Supply,
         object: &Arc<Object>,
         filler: &mut Filler,
     ) -> Result<Tier, RunError> {
@@ -185,7 +203,7 @@ impl Engine {
             return Ok(Tier::Redis);
         }
         filler.turn_to(Tier::Origin);
-        bring_from_origin(origin, object, filler, end).await?;
+        bring_from_origin(supply, object, filler, end).await?;
         Ok(Tier::Origin)
     }
 }
@@ -215,7 +233,7 @@ async fn bring_from_redis(
 
 /// Fetches what is missing of a run, of the pinned version only.
 async fn bring_from_origin(
-    origin: &dyn Origin,
+    supply: &Supply,
     object: &Object,
     filler: &mut Filler,
     end: u64,
@@ -229,9 +247,10 @@ async fn bring_from_origin(
         query: object.target().query.clone(),
         range: Some(Wanted::Span(filler.reached(), end - 1)),
         pin: Some(pin),
+        fields: Some(Arc::clone(&supply.fields)),
         ..Fetch::default()
     };
-    let reply = origin.fetch(&fetch).await?;
+    let reply = supply.source.origin.fetch(&fetch).await?;
     // A tag that is the same over another length would be a lie; the length is compared as well.
     match (reply.status, reply.span) {
         (StatusCode::PARTIAL_CONTENT, Some(span)) if Some(span.total) == head.length => {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::cache::budget::{Loan, hold};
-use crate::cache::engine::{Engine, Source};
+use crate::cache::engine::{Engine, Supply};
 use crate::cache::object::{Object, Peek, Progress, RunError};
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, READ_AHEAD_BLOCKS, RUN_WAIT_MAX, SLOW_PIECE_BYTES};
 use crate::metrics::Tier;
@@ -26,7 +26,7 @@ const SLOW_RATE: u64 = 512 * 1024;
 /// Reads one object for one client.
 pub struct Reader {
     engine: Arc<Engine>,
-    source: Arc<Source>,
+    supply: Supply,
     object: Arc<Object>,
     at: u64,
     end: Option<u64>,
@@ -40,10 +40,10 @@ pub struct Reader {
 impl Reader {
     /// Makes a reader of the whole object.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, source: Arc<Source>, object: Arc<Object>) -> Self {
+    pub fn new(engine: Arc<Engine>, supply: Supply, object: Arc<Object>) -> Self {
         Self {
             engine,
-            source,
+            supply,
             object,
             at: 0,
             end: None,
@@ -70,7 +70,7 @@ impl Reader {
             match self.object.peek(offset) {
                 Peek::Bytes(_) | Peek::End => return Ok(tier),
                 Peek::Wait(progress) => tier = wait(progress).await?,
-                Peek::Absent => self.engine.bring(&self.source, &self.object, offset)?,
+                Peek::Absent => self.engine.bring(&self.supply, &self.object, offset)?,
             }
         }
     }
@@ -95,7 +95,7 @@ impl Reader {
                 Peek::Wait(progress) => {
                     wait(progress).await?;
                 }
-                Peek::Absent => self.engine.bring(&self.source, &self.object, self.at)?,
+                Peek::Absent => self.engine.bring(&self.supply, &self.object, self.at)?,
             }
         }
     }
@@ -139,7 +139,7 @@ impl Reader {
         let end = self.end.or_else(|| self.object.length());
         if end.is_some_and(|end| next < end) {
             // A failure shows when the reader arrives there and tries again.
-            self.engine.bring(&self.source, &self.object, next).ok();
+            self.engine.bring(&self.supply, &self.object, next).ok();
         }
     }
 }

@@ -25,6 +25,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::cache::head::{Generation, Head};
 use crate::clock::UnixMillis;
 use crate::http::freshness::Freshness;
+use crate::http::tags;
+use crate::http::vary::Selection;
 use crate::key::Key;
 use crate::limits;
 use crate::purge::{Position, Stamp};
@@ -33,10 +35,15 @@ use crate::purge::{Position, Stamp};
 const RECORD_MAGIC: [u8; 2] = *b"WR";
 /// Releases with another major version cannot read each other's records: to both they are misses.
 const MAJOR: u8 = 1;
+/// That of a response that answers some requests only: who knows the other version alone would give
+/// it to everyone.
+const MAJOR_VARIED: u8 = 2;
 /// Raised when a field is added; informational.
 const MINOR: u8 = 0;
 /// Chunks of `CHUNK_BYTES`, placed as `keys` says. Another placement gets another number.
 const LAYOUT: u8 = 1;
+/// Stands before the value of a field that a request had.
+const PRESENT: u8 = 1;
 /// Headers that a stored response may have; origins send a few dozen.
 const HEADERS_MAX: usize = 512;
 
@@ -66,6 +73,7 @@ mod tag {
     pub(super) const STALE_IF_ERROR: u8 = 10;
     pub(super) const STAMP: u8 = 11;
     pub(super) const LAYOUT: u8 = 12;
+    pub(super) const SELECTED_BY: u8 = 13;
 }
 
 /// Why bytes from Redis are not used; each means a miss.
@@ -119,11 +127,7 @@ pub fn encode(head: &Head) -> Vec<u8> {
     fields.put(tag::KEY, head.key.as_str().as_bytes());
     fields.put(tag::STATUS, &head.status.as_u16().to_le_bytes());
     for (name, value) in head.headers.iter().take(HEADERS_MAX) {
-        let name = name.as_str().as_bytes();
-        let mut field = Vec::with_capacity(2 + name.len() + value.len());
-        let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
-        field.extend_from_slice(&length.to_le_bytes());
-        field.extend_from_slice(name);
+        let mut field = named(name);
         field.extend_from_slice(value.as_bytes());
         fields.put(tag::HEADER, &field);
     }
@@ -153,7 +157,25 @@ pub fn encode(head: &Head) -> Vec<u8> {
     }
     fields.put(tag::STAMP, &stamp);
     fields.put(tag::LAYOUT, &[LAYOUT]);
-    fields.seal()
+    let Some(selection) = &head.selection else {
+        return fields.seal(MAJOR);
+    };
+    for (name, value) in selection.members() {
+        let mut field = named(name);
+        if let Some(value) = value {
+            field.push(PRESENT);
+            field.extend_from_slice(value.as_bytes());
+        }
+        fields.put(tag::SELECTED_BY, &field);
+    }
+    fields.seal(MAJOR_VARIED)
+}
+
+/// Begins a field that holds a header's name and, behind that, what belongs to it.
+fn named(name: &HeaderName) -> Vec<u8> {
+    let name = name.as_str().as_bytes();
+    let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
+    [&length.to_le_bytes(), name].concat()
 }
 
 /// Reads the record of `key`.
@@ -235,11 +257,11 @@ impl Fields {
         }
     }
 
-    fn seal(self) -> Vec<u8> {
+    fn seal(self, major: u8) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         let [m0, m1] = RECORD_MAGIC;
         let [l0, l1, l2, l3] = length.to_le_bytes();
-        let lead = [m0, m1, MAJOR, MINOR, l0, l1, l2, l3];
+        let lead = [m0, m1, major, MINOR, l0, l1, l2, l3];
         let checksum = xxh3_64_with_seed(&self.0, u64::from_le_bytes(lead));
         [lead.as_slice(), &checksum.to_le_bytes(), &self.0].concat()
     }
@@ -254,7 +276,7 @@ fn open(bytes: &[u8]) -> Result<&[u8], DecodeError> {
     if [m0, m1] != RECORD_MAGIC {
         return Err(DecodeError::Damaged);
     }
-    if major != MAJOR {
+    if major != MAJOR && major != MAJOR_VARIED {
         return Err(DecodeError::OtherVersion(major));
     }
     let whole = u32::try_from(rest.len()) == Ok(u32::from_le_bytes([l0, l1, l2, l3]));
@@ -298,6 +320,7 @@ struct Draft {
     freshness: Freshness,
     stamp: Option<Stamp>,
     layout: Option<u8>,
+    selected_by: Vec<(HeaderName, Option<HeaderValue>)>,
 }
 
 impl Draft {
@@ -322,6 +345,7 @@ impl Draft {
             tag::STALE_WHILE_REVALIDATE => self.freshness.stale_while_revalidate = span(field)?,
             tag::STALE_IF_ERROR => self.freshness.stale_if_error = span(field)?,
             tag::STAMP => self.stamp = Some(stamp(field)?),
+            tag::SELECTED_BY => self.take_selecting(field)?,
             tag::LAYOUT => self.layout = field.first().copied(),
             _ => {}
         }
@@ -329,16 +353,29 @@ impl Draft {
     }
 
     fn take_header(&mut self, field: &[u8]) -> Result<(), DecodeError> {
-        let mut rest = field;
-        let length = usize::from(u16::from_le_bytes(array(&mut rest)?));
-        let (name, value) = rest.split_at_checked(length).ok_or(DecodeError::Damaged)?;
-        let name = HeaderName::from_bytes(name).map_err(|_| DecodeError::Damaged)?;
+        let (name, value) = unnamed(field)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| DecodeError::Damaged)?;
         if self.headers.len() >= HEADERS_MAX {
             return Err(DecodeError::Damaged);
         }
         let appended = self.headers.try_append(name, value);
         appended.map(drop).map_err(|_| DecodeError::Damaged)
+    }
+
+    fn take_selecting(&mut self, field: &[u8]) -> Result<(), DecodeError> {
+        let (name, value) = unnamed(field)?;
+        let value = match value.split_first() {
+            None => None,
+            Some((&PRESENT, value)) => {
+                Some(HeaderValue::from_bytes(value).map_err(|_| DecodeError::Damaged)?)
+            }
+            Some(_) => return Err(DecodeError::Damaged),
+        };
+        if self.selected_by.len() >= HEADERS_MAX {
+            return Err(DecodeError::Damaged);
+        }
+        self.selected_by.push((name, value));
+        Ok(())
     }
 
     fn finish(self, key: &Key) -> Result<Head, DecodeError> {
@@ -350,6 +387,10 @@ impl Draft {
         if self.key.ok_or(DecodeError::Damaged)? != *key {
             return Err(DecodeError::OtherKey);
         }
+        let tags = tags::tags(key.site(), &self.headers).ok_or(DecodeError::Damaged)?;
+        let selected_by = Some(self.selected_by).filter(|members| !members.is_empty());
+        let selection = selected_by
+            .map(|members| Arc::new(Selection::from_members(members).speaking(&self.headers)));
         Ok(Head {
             key: key.clone(),
             status: self.status.ok_or(DecodeError::Damaged)?,
@@ -359,11 +400,19 @@ impl Draft {
             fetched: self.fetched.ok_or(DecodeError::Damaged)?,
             initial_age: self.initial_age,
             freshness: self.freshness,
-            selection: None,
-            tags: Arc::from([]),
+            selection,
+            tags: Arc::from(tags),
             stamp: self.stamp.ok_or(DecodeError::Damaged)?,
         })
     }
+}
+
+/// Splits what [`named`] began.
+fn unnamed(mut field: &[u8]) -> Result<(HeaderName, &[u8]), DecodeError> {
+    let length = usize::from(u16::from_le_bytes(array(&mut field)?));
+    let (name, rest) = field.split_at_checked(length).ok_or(DecodeError::Damaged)?;
+    let name = HeaderName::from_bytes(name).map_err(|_| DecodeError::Damaged)?;
+    Ok((name, rest))
 }
 
 fn span(field: &[u8]) -> Result<Duration, DecodeError> {
@@ -487,7 +536,29 @@ mod tests {
         let mut fields = Fields(encode(&head)[PREAMBLE_BYTES..].to_vec());
         fields.put(200, b"what the next release knows");
         fields.put(tag::STATUS, &[200, 0, 9, 9]);
-        assert!(same(&decode(&fields.seal(), &head.key).unwrap(), &head));
+        assert!(same(
+            &decode(&fields.seal(MAJOR), &head.key).unwrap(),
+            &head
+        ));
+    }
+
+    #[test]
+    fn a_response_that_varies_comes_back_and_is_for_those_who_know_of_variants() {
+        let mut head = golden_head();
+        let mut request = HeaderMap::new();
+        request.insert("accept-language", HeaderValue::from_static("de"));
+        head.headers.insert(
+            "vary",
+            HeaderValue::from_static("accept-language, x-absent"),
+        );
+        head.headers
+            .insert("content-language", HeaderValue::from_static("de"));
+        let selection = Selection::of(&head.headers, &crate::http::forward::Fields::of(&request));
+        head.selection = selection.map(Arc::new);
+        let bytes = encode(&head);
+        assert_eq!(bytes[2], MAJOR_VARIED);
+        let back = decode(&bytes, &head.key).unwrap();
+        assert!(head.selection.is_some() && same(&back, &head), "{back:?}");
     }
 
     #[test]
@@ -507,7 +578,7 @@ mod tests {
         assert_eq!(decode(&good, &other).unwrap_err(), DecodeError::OtherKey);
         let mut fields = Fields(good[PREAMBLE_BYTES..].to_vec());
         fields.put(tag::LAYOUT, &[2]);
-        let error = decode(&fields.seal(), &head.key).unwrap_err();
+        let error = decode(&fields.seal(MAJOR), &head.key).unwrap_err();
         assert_eq!(error, DecodeError::OtherVersion(2));
     }
 
@@ -604,7 +675,7 @@ mod tests {
             let head = golden_head();
             prop_assert!(decode(&bytes, &head.key).is_err());
             // Behind a valid checksum too: fields of any content.
-            drop(decode(&Fields(bytes.clone()).seal(), &head.key));
+            drop(decode(&Fields(bytes.clone()).seal(MAJOR), &head.key));
             let expected = Expected { generation: head.generation, index: 0, length: 9 };
             prop_assert!(unframe(&bytes.into(), &expected).is_err());
         }

@@ -26,6 +26,10 @@ pub enum Standing {
     Expired,
     /// It may be served, since the origin failed to confirm it a moment ago.
     Outage,
+    /// It is stale, and the client takes it so.
+    Accepted,
+    /// It is not fresh enough for this client, and must be confirmed first.
+    Unwanted,
     /// It must be confirmed first; a purge may have named it.
     Suspect,
 }
@@ -35,8 +39,8 @@ impl Stored {
     #[must_use]
     pub fn may_be_served(&self) -> bool {
         match self.standing {
-            Standing::Fresh | Standing::Refresh | Standing::Outage => true,
-            Standing::Expired | Standing::Suspect => false,
+            Standing::Fresh | Standing::Refresh | Standing::Outage | Standing::Accepted => true,
+            Standing::Expired | Standing::Unwanted | Standing::Suspect => false,
         }
     }
 
@@ -69,6 +73,8 @@ impl Standing {
             Self::Refresh => "refresh",
             Self::Expired => "expired",
             Self::Outage => "outage",
+            Self::Accepted => "accepted",
+            Self::Unwanted => "unwanted",
             Self::Suspect => "suspect",
         }
     }

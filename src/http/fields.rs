@@ -5,6 +5,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::UnixMillis;
+use crate::http::date;
 
 /// Returns the members of a comma-separated list (RFC 9110 section 5.6.1).
 ///
@@ -12,6 +13,11 @@ use crate::clock::UnixMillis;
 /// skipped. A quote that is never closed is an ordinary character: what follows it must not be
 /// hidden, since it may be a `no-store`.
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pieces(value).filter(|member| !member.is_empty())
+}
+
+/// The same, empty members included: there is always one.
+pub fn pieces(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         let bytes = rest?;
@@ -19,7 +25,6 @@ pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = bytes.get(end.saturating_add(1)..);
         Some(bytes.get(..end).unwrap_or_default().trim_ascii())
     })
-    .filter(|member| !member.is_empty())
 }
 
 /// Returns the members of every field of one name, in order (RFC 9110 section 5.3).
@@ -28,6 +33,22 @@ pub fn all_members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item 
         .get_all(name)
         .iter()
         .flat_map(|value| members(value.as_bytes()))
+}
+
+/// Splits a member of an `Accept-*` list into its value and its weight in thousandths (RFC 9110
+/// section 12.4.2): 1000 where it names none, `None` where what follows the value is no weight.
+#[must_use]
+pub fn weighted(member: &[u8]) -> (&[u8], Option<u16>) {
+    let mut halves = member.splitn(2, |byte| *byte == b';');
+    let value = halves.next().unwrap_or_default().trim_ascii();
+    let Some(parameter) = halves.next() else {
+        return (value, Some(WEIGHT_MAX));
+    };
+    let weight = match parameter.trim_ascii() {
+        [b'q' | b'Q', b'=', weight @ ..] => thousandths(weight),
+        _ => None,
+    };
+    (value, weight)
 }
 
 /// Returns a field that must occur once; `None` where it is absent or repeated.
@@ -41,8 +62,7 @@ pub fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
 /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
 #[must_use]
 pub fn date(value: &HeaderValue) -> Option<UnixMillis> {
-    let text = value.to_str().ok()?;
-    httpdate::parse_http_date(text.trim()).ok().map(Into::into)
+    date::parse(value.as_bytes().trim_ascii())
 }
 
 /// Reads the date of a field that must occur once.
@@ -83,6 +103,22 @@ pub fn digits(text: &[u8]) -> Option<u64> {
     }))
 }
 
+fn thousandths(weight: &[u8]) -> Option<u16> {
+    let (whole, decimals) = match weight {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', decimals @ ..] if decimals.len() <= 3 => (whole, decimals),
+        _ => return None,
+    };
+    let mut sum = 0_u16;
+    for digit in [*whole].iter().chain(decimals).chain(b"000").take(4) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        sum = sum * 10 + u16::from(digit.wrapping_sub(b'0'));
+    }
+    (sum <= WEIGHT_MAX).then_some(sum)
+}
+
 fn unquoted_comma(bytes: &[u8]) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in bytes.iter().enumerate() {
@@ -103,6 +139,12 @@ fn comma(bytes: &[u8]) -> usize {
         .position(|byte| *byte == b',')
         .unwrap_or(bytes.len())
 }
+
+/// What a larger delta-seconds counts as (RFC 9111 section 1.2.2).
+pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
+
+/// The weight of what names none: the highest.
+pub const WEIGHT_MAX: u16 = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +190,30 @@ mod tests {
         assert_eq!(digits(b"99999999999999999999999"), Some(u64::MAX));
         for bad in ["", "-1", "+1", "1.5", " 1", "1x"] {
             assert_eq!(digits(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn weights_are_thousandths_or_unreadable() {
+        let cases = [
+            ("en", ("en", Some(1000))),
+            ("en;q=1", ("en", Some(1000))),
+            ("en ; q=0.5", ("en", Some(500))),
+            ("en;Q=0.123", ("en", Some(123))),
+            ("en;q=0.", ("en", Some(0))),
+            ("en;q=1.000", ("en", Some(1000))),
+            ("en;q=1.001", ("en", None)),
+            ("en;q=0.1234", ("en", None)),
+            ("en;q=", ("en", None)),
+            ("en;q=.5", ("en", None)),
+            ("en;q=0.5;x=1", ("en", None)),
+            ("en;x=1", ("en", None)),
+            ("en;", ("en", None)),
+            (";q=1", ("", Some(1000))),
+        ];
+        for (member, (value, weight)) in cases {
+            let got = weighted(member.as_bytes());
+            assert_eq!(got, (value.as_bytes(), weight), "{member}");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The query is left out, since tokens live there; the path is logged as asked for.
 
+use http::StatusCode;
 use pingora::Error;
 use pingora::proxy::Session;
 
@@ -25,7 +26,7 @@ pub(super) fn finish(
     log: super::AccessLog,
 ) {
     let ending = Ending {
-        status: session.response_written().map_or(0, |h| h.status.as_u16()),
+        status: written(session).map_or(0, |status| status.as_u16()),
         path: path_of(session.req_header().raw_path()),
         end: end_of(error, exchange.protocol == super::watch::Protocol::Http2),
     };
@@ -34,6 +35,12 @@ pub(super) fn finish(
     if log == super::AccessLog::On {
         write(session, exchange, &ending, bytes);
     }
+}
+
+/// The final status that was written, if any was.
+pub(super) fn written(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational()).then_some(status)
 }
 
 fn count(exchange: &Exchange, status: u16, bytes: u64) {

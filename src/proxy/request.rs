@@ -10,12 +10,15 @@ use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::engine::{Ask, How, Opened};
-use crate::cache::object::{Object, Peek};
+use crate::cache::engine::{Ask, How, Opened, Source};
+use crate::cache::object::{Object, Peek, Target};
 use crate::cache::reader::Reader;
 use crate::clock;
+use crate::config::Profile;
+use crate::http::forward::Fields;
 use crate::http::range::{self, Ranges};
 use crate::http::via;
+use crate::http::wishes::Wishes;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::metrics::{Closed, METRICS, Outcome};
 use crate::origin::Body;
@@ -26,7 +29,7 @@ use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
 use crate::proxy::watch::Protocol;
-use crate::proxy::{Edge, connection, pace, upstream};
+use crate::proxy::{Edge, connection, interim, pace, upstream};
 use crate::route::{self, Head, Purpose, Refusal, Route};
 
 /// How long a request body that nobody wants is read before the connection is given up.
@@ -48,6 +51,8 @@ pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge)
     session.set_read_timeout(Some(edge.server.head_timeout));
     session.set_write_timeout(Some(pace::write_deadline(edge.server.min_send_rate)));
     session.set_total_drain_timeout(Some(DRAIN_DEADLINE));
+    // RFC 9110 section 15.2; over HTTP/2 Pingora has no way to send them.
+    session.set_ignore_info_resp(exchange.protocol == Protocol::Http10);
 }
 
 /// Opens what is asked for, to be sent by Pingora.
@@ -174,7 +179,7 @@ fn refuse_fragment(session: &Session) -> Result<(), Answer> {
     Ok(())
 }
 
-fn head_of(session: &Session) -> Head<'_> {
+pub(super) fn head_of(session: &Session) -> Head<'_> {
     let header = session.req_header();
     let target = std::str::from_utf8(header.raw_path());
     // What is no text is nothing that a route could accept, and not the same as nothing at all.
@@ -193,6 +198,32 @@ fn head_of(session: &Session) -> Head<'_> {
         target: target.unwrap_or_default(),
         authority: authority.map(Authority::as_str).or_else(|| text(HOST)),
         accept: text(ACCEPT),
+    }
+}
+
+/// What is asked of the engine for the whole of an object.
+pub(super) fn ask(edge: &Edge, source: &Arc<Source>, route: Route, request: &HeaderMap) -> Ask {
+    Ask {
+        source: Arc::clone(source),
+        key: route.key,
+        target: Target {
+            path: route.origin_path,
+            query: route.origin_query,
+        },
+        kind: route.kind,
+        want: None,
+        head_only: false,
+        fields: match source.site.profile {
+            Profile::General => Fields::of(request),
+            Profile::Video => Arc::clone(&edge.nothing),
+        },
+        wishes: if source.site.caching.client_directives {
+            Wishes::of(request)
+        } else {
+            Wishes::default()
+        },
+        interim: None,
+        cdn_loop: via::passed(request),
     }
 }
 
@@ -215,17 +246,19 @@ async fn open(
     let ask = Ask {
         want,
         head_only: header.method == Method::HEAD,
-        cdn_loop: via::passed(&header.headers),
-        ..Ask::whole(source, route)
+        ..ask(edge, source, route, &header.headers)
     };
-    match edge.engine.open(ask).await {
+    let supply = ask.supply();
+    let is_told = source.site.profile == Profile::General;
+    let opened = if is_told && exchange.protocol == Protocol::Http11 {
+        interim::open(&edge.engine, ask, session).await
+    } else {
+        edge.engine.open(ask).await
+    };
+    match opened {
         Opened::Object(object, how) => {
             exchange.answered(how);
-            let reader = Reader::new(
-                Arc::clone(&edge.engine),
-                Arc::clone(source),
-                Arc::clone(&object),
-            );
+            let reader = Reader::new(Arc::clone(&edge.engine), supply, Arc::clone(&object));
             let found = Found {
                 object: &object,
                 reader,
@@ -253,6 +286,7 @@ async fn open(
         }
         Opened::Failed(failure) => {
             tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
+            exchange.how = respond::how(&failure);
             Err(respond::failure(&failure))
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,8 +25,9 @@ use crate::key::Key;
 use crate::limits;
 use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
-use crate::purge::log::stream::{Appended, Page, Stream};
-use crate::purge::table::{Scope, Table};
+use crate::purge::log::stream::{Page, Stream};
+use crate::purge::order::{Order, Scope};
+use crate::purge::table::Table;
 use crate::purge::{Position, Stamp, Subject, Verdict};
 use crate::redis::Redis;
 
@@ -35,7 +36,7 @@ const CONFIRM_POLL: Duration = Duration::from_millis(50);
 /// A node silent for longer is not waited for, only named.
 const CONFIRM_HEARD: Duration = Duration::from_secs(3);
 
-/// Stands for all other nodes where Redis did not say who they are.
+/// Name of all other nodes together.
 const ANYBODY: &str = "*";
 
 /// Purges as this node knows them.
@@ -52,29 +53,40 @@ pub struct Purges {
 }
 
 /// The answer to a purge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Place in the log.
+    /// Place in the log; that of the last of several orders.
     pub position: Position,
-    /// Nodes that answer accordingly from now on, this one included.
-    pub confirmed: Vec<String>,
+    /// Nodes that answer accordingly from now on, this one first.
+    pub confirmed: Vec<Confirmed>,
     /// Nodes that did not say so in time: behind, silent, or cut off (`*` where Redis did not say
     /// which there are). They follow as soon as they read the log again.
     pub unconfirmed: Vec<String>,
-    /// Whether it reached this node only, since there is no Redis.
+    /// Whether it reached this node only: there is no Redis, or none that took it.
     pub local_only: bool,
     /// Replicas of Redis that have the purge; with 0 a failover at this moment may lose it.
     pub replicas: u64,
+}
+
+/// A node that has a purge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Its name.
+    pub node: String,
+    /// How far it has read the log.
+    pub position: Position,
 }
 
 /// Why a purge is not in the shared log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PurgeError {
     /// Redis did not take it. This node purged what it holds, others did not.
-    #[error("purged on this node only, the shared log cannot be written: {reason}")]
+    #[error("redis did not take the purge, so that this node alone has purged: {reason}")]
     Unreachable {
         /// What Redis or the way to it said.
         reason: String,
+        /// What was done all the same: this node is confirmed, and nobody else.
+        receipt: Box<Receipt>,
     },
 }
 
@@ -94,6 +106,35 @@ enum Step {
     End,
     /// The log ends before what was read of it: it lost purges.
     Lost,
+}
+
+/// An order that is not in the log, and where it stands in this node's table.
+struct Unlogged {
+    reason: String,
+    position: Position,
+}
+
+/// How another node stood to a purge.
+enum Seen {
+    Confirmed(Confirmed),
+    Unconfirmed(String),
+}
+
+impl Seen {
+    fn of(state: NodeState, target: Cursor) -> Self {
+        match has_read(&state, target) {
+            true => Self::Confirmed(Confirmed {
+                position: state.position,
+                node: state.node,
+            }),
+            false => Self::Unconfirmed(state.node),
+        }
+    }
+
+    /// Stands for all other nodes where Redis did not say who they are.
+    fn nobody() -> Self {
+        Self::Unconfirmed(ANYBODY.to_owned())
+    }
 }
 
 impl Purges {
@@ -184,65 +225,95 @@ impl Purges {
 
     /// Purges: appends to the log, applies it here, and waits up to a second for the other nodes.
     ///
+    /// Several orders are several entries of the log with one receipt.
+    ///
     /// # Errors
     ///
     /// [`PurgeError`] when Redis is configured and did not take it; this node purged all the same.
-    pub async fn purge(&self, scope: Scope) -> Result<Receipt, PurgeError> {
+    pub async fn purge(&self, orders: &[Order]) -> Result<Receipt, PurgeError> {
         let Some((shared, heartbeats)) = &self.shared else {
-            let position = self.table.apply_here(&scope);
+            let position = self.apply_here(orders);
             METRICS.purges.of(PurgeResult::Local).inc();
-            tracing::info!(%scope, %position, "purged on this node");
+            tracing::info!(orders = words(orders), %position, "purged on this node");
             return Ok(self.receipt(position, Vec::new(), 0));
         };
-        let appended = match self.append(shared, &scope).await {
-            Ok(appended) => appended,
-            Err(error) => {
+        let target = match self.append(shared, orders).await {
+            Ok(target) => target,
+            Err(Unlogged { reason, position }) => {
                 METRICS.purges.of(PurgeResult::Failed).inc();
-                tracing::error!(%scope, %error, "purged on this node only");
-                return Err(error);
+                tracing::error!(orders = words(orders), reason, "purged on this node only");
+                let others = vec![Seen::nobody()];
+                let mut receipt = self.receipt(position, others, 0);
+                receipt.local_only = true;
+                let receipt = Box::new(receipt);
+                return Err(PurgeError::Unreachable { reason, receipt });
             }
         };
         METRICS.purges.of(PurgeResult::Logged).inc();
         let replicas = shared.replicate().await;
-        let target = Cursor {
-            incarnation: appended.incarnation,
-            position: appended.position,
-        };
         let nodes = self.confirm(heartbeats, target).await;
-        let receipt = self.receipt(appended.position, nodes, replicas);
+        let receipt = self.receipt(target.position, nodes, replicas);
         let unconfirmed = &receipt.unconfirmed;
-        tracing::info!(%scope, position = %appended.position, ?unconfirmed, "purged");
+        let position = target.position;
+        tracing::info!(orders = words(orders), %position, ?unconfirmed, "purged");
         Ok(receipt)
     }
 
     /// Like [`Purges::purge`] for what a client's own request changed: nobody asked for a receipt,
     /// so the other nodes are not waited for.
     pub async fn invalidate(&self, key: &Key) {
-        let scope = Scope::Url(key.clone());
+        self.tell(&[Scope::Url(key.clone()).hard()]).await;
+    }
+
+    /// The same for the objects of a site that have any of these tags (RFC 9875 section 3). How
+    /// many orders a client may cause is for the caller to bound.
+    pub async fn invalidate_tags(&self, site: &str, names: &[String]) {
+        let order = |name: &String| {
+            let (site, name) = (site.to_owned(), name.clone());
+            Scope::Tag { site, name }.hard()
+        };
+        let orders: Vec<_> = names.iter().map(order).collect();
+        self.tell(&orders).await;
+    }
+
+    async fn tell(&self, orders: &[Order]) {
         let Some((shared, _)) = &self.shared else {
-            self.table.apply_here(&scope);
+            self.apply_here(orders);
             return;
         };
-        if let Err(error) = self.append(shared, &scope).await {
-            tracing::warn!(%scope, %error, "change not told to other nodes");
+        if let Err(Unlogged { reason, .. }) = self.append(shared, orders).await {
+            tracing::warn!(
+                orders = words(orders),
+                reason,
+                "change not told to other nodes"
+            );
         }
     }
 
     /// Appends to the log and applies here, which is done whatever becomes of the log.
-    async fn append(&self, shared: &Stream, scope: &Scope) -> Result<Appended, PurgeError> {
-        match shared.append(scope).await {
-            Ok(appended) => {
-                self.table.apply(appended.position, scope);
-                self.appended.notify_one();
-                Ok(appended)
-            }
+    async fn append(&self, shared: &Stream, orders: &[Order]) -> Result<Cursor, Unlogged> {
+        let appended = match shared.append(orders).await {
+            Ok(appended) => appended,
             Err(error) => {
-                self.table.apply_here(scope);
-                Err(PurgeError::Unreachable {
-                    reason: error.to_string(),
-                })
+                let (reason, position) = (error.to_string(), self.apply_here(orders));
+                return Err(Unlogged { reason, position });
             }
+        };
+        let mut last = self.stamp().position;
+        for (position, order) in appended.positions.iter().zip(orders) {
+            self.table.apply(*position, order);
+            last = *position;
         }
+        self.appended.notify_one();
+        Ok(Cursor {
+            incarnation: appended.incarnation,
+            position: last,
+        })
+    }
+
+    fn apply_here(&self, orders: &[Order]) -> Position {
+        let positions = orders.iter().map(|order| self.table.apply_here(order));
+        positions.last().unwrap_or(self.stamp().position)
     }
 
     /// The nodes of this `PoP`, this one included; only this one when Redis does not say.
@@ -322,9 +393,9 @@ impl Purges {
         if page.length >= limits::PURGE_LOG_MAX && page.first > cursor.position {
             self.table.raise_floor(page.first);
         }
-        for (position, scope) in &page.entries {
-            match scope {
-                Some(scope) => self.table.apply(*position, scope),
+        for (position, order) in &page.entries {
+            match order {
+                Some(order) => self.table.apply(*position, order),
                 // A newer release purged something that this one cannot name: suspect everything.
                 None => self.table.raise_floor(*position),
             }
@@ -337,10 +408,10 @@ impl Purges {
         Step::End
     }
 
-    /// Waits for the other living nodes to have read up to `target`; gives how all nodes stood.
-    async fn confirm(&self, heartbeats: &Heartbeats, target: Cursor) -> Vec<(String, bool)> {
+    /// Waits for the other living nodes to have read up to `target`; gives how all of them stood.
+    async fn confirm(&self, heartbeats: &Heartbeats, target: Cursor) -> Vec<Seen> {
         let started = Instant::now();
-        let mut nodes = vec![(ANYBODY.to_owned(), false)];
+        let mut nodes = vec![Seen::nobody()];
         loop {
             let mut waiting = true;
             if let Ok(mut listed) = heartbeats.list().await {
@@ -348,11 +419,7 @@ impl Purges {
                 waiting = listed
                     .iter()
                     .any(|state| !has_read(state, target) && state.is_heard_within(CONFIRM_HEARD));
-                let judged = listed.into_iter().map(|state| {
-                    let read = has_read(&state, target);
-                    (state.node, read)
-                });
-                nodes = judged.collect();
+                nodes = listed.into_iter().map(|s| Seen::of(s, target)).collect();
             }
             if !waiting || started.elapsed() >= limits::PURGE_CONFIRM_WAIT {
                 return nodes;
@@ -361,17 +428,22 @@ impl Purges {
         }
     }
 
-    fn receipt(&self, position: Position, others: Vec<(String, bool)>, replicas: u64) -> Receipt {
-        let (confirmed, unconfirmed): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|(_, confirmed)| *confirmed);
-        let names = |nodes: Vec<(String, bool)>| nodes.into_iter().map(|(node, _)| node);
+    fn receipt(&self, position: Position, others: Vec<Seen>, replicas: u64) -> Receipt {
+        let mut confirmed = vec![Confirmed {
+            node: self.node.node.clone(),
+            position,
+        }];
+        let mut unconfirmed = Vec::new();
+        for other in others {
+            match other {
+                Seen::Confirmed(node) => confirmed.push(node),
+                Seen::Unconfirmed(node) => unconfirmed.push(node),
+            }
+        }
         Receipt {
             position,
-            confirmed: [self.node.node.clone()]
-                .into_iter()
-                .chain(names(confirmed))
-                .collect(),
-            unconfirmed: names(unconfirmed).collect(),
+            confirmed,
+            unconfirmed,
             local_only: self.shared.is_none(),
             replicas,
         }
@@ -387,6 +459,11 @@ impl Purges {
         let age = i64::try_from(self.silence().as_secs()).unwrap_or(i64::MAX);
         METRICS.purge_log_age_seconds.set(age);
     }
+}
+
+fn words(orders: &[Order]) -> String {
+    let words: Vec<_> = orders.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 fn has_read(state: &NodeState, target: Cursor) -> bool {

@@ -6,81 +6,14 @@
 //! verdict raises the version after it took effect, so that who remembers a verdict with the
 //! version loaded before it may reuse it while the version stands.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use serde::{Deserialize, Serialize};
-
-use crate::key::{Key, KeyHash};
 use crate::limits;
 use crate::metrics::METRICS;
+use crate::purge::marks::{Finding, Marks};
+use crate::purge::order::Order;
 use crate::purge::{Position, Stamp, Subject, Verdict};
-
-/// What one purge concerns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// One object.
-    Url(Key),
-    /// Every object of a site whose path and query begin so.
-    Prefix {
-        /// The site's name.
-        site: String,
-        /// Beginning of the path, with its leading slash.
-        path: String,
-    },
-    /// Every object of a site.
-    Site(String),
-}
-
-/// Kind of a scope, as the log spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Url,
-    Prefix,
-    Site,
-}
-
-impl Scope {
-    /// The scope in words of the log: kind and name.
-    #[must_use]
-    pub fn to_words(&self) -> (&'static str, String) {
-        match self {
-            Self::Url(key) => ("url", key.as_str().to_owned()),
-            Self::Prefix { site, path } => ("prefix", format!("{site} {path}")),
-            Self::Site(site) => ("site", site.clone()),
-        }
-    }
-
-    /// Reads the words of the log; `None` for what only a newer release understands.
-    #[must_use]
-    pub fn from_words(kind: &str, name: &str) -> Option<Self> {
-        match kind {
-            "url" => Some(Self::Url(Key::from_text(name))),
-            "prefix" => {
-                let (site, path) = name.split_once(' ')?;
-                Some(Self::Prefix {
-                    site: site.to_owned(),
-                    path: path.to_owned(),
-                })
-            }
-            "site" => Some(Self::Site(name.to_owned())),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, name) = self.to_words();
-        write!(f, "{kind} {name}")
-    }
-}
-
-/// A purge's name in the table; 128 bits of hash stand for the text, a collision purges too much.
-type Mark = (Kind, KeyHash);
 
 /// The table.
 #[derive(Debug)]
@@ -99,9 +32,7 @@ struct State {
     floor: Position,
     /// Whether the log is still being read, so that nothing can be called valid.
     learning: bool,
-    marks: HashMap<Mark, Position>,
-    /// Lengths in bytes of the prefixes in `marks`, site included.
-    prefix_lengths: BTreeSet<usize>,
+    marks: Marks,
 }
 
 impl State {
@@ -111,8 +42,7 @@ impl State {
             position: Position::default(),
             floor: Position::default(),
             learning: false,
-            marks: HashMap::new(),
-            prefix_lengths: BTreeSet::new(),
+            marks: Marks::default(),
         }
     }
 }
@@ -133,16 +63,11 @@ impl Table {
         }
     }
 
-    /// Enters a purge. Order does not matter; entering one twice changes nothing.
-    pub fn apply(&self, position: Position, scope: &Scope) {
-        let mark = mark(scope);
+    /// Enters a purge. In which sequence does not matter; entering one twice changes nothing.
+    pub fn apply(&self, position: Position, order: &Order) {
         self.change(|state| {
             state.position = state.position.max(position);
-            if let Scope::Prefix { .. } = scope {
-                state.prefix_lengths.insert(scope.to_words().1.len());
-            }
-            let entry = state.marks.entry(mark).or_default();
-            *entry = position.max(*entry);
+            state.marks.enter(position, order);
             if state.marks.len() > self.entries_max {
                 forget_older_half(state);
             }
@@ -150,9 +75,9 @@ impl Table {
     }
 
     /// Enters a purge at the next place of this node alone, for as long as there is no log to say.
-    pub fn apply_here(&self, scope: &Scope) -> Position {
+    pub fn apply_here(&self, order: &Order) -> Position {
         let position = self.stamp().position.next();
-        self.apply(position, scope);
+        self.apply(position, order);
         position
     }
 
@@ -162,7 +87,7 @@ impl Table {
             if floor > state.floor {
                 state.floor = floor;
                 state.position = state.position.max(floor);
-                state.marks.retain(|_, position| *position > floor);
+                state.marks.forget(floor);
                 METRICS.purge_floor_raises.inc();
             }
         });
@@ -200,33 +125,22 @@ impl Table {
     }
 
     /// Judges a stored response.
+    ///
+    /// What the log cannot tell of is suspect also where a soft purge names it: a hard one may be
+    /// among those forgotten, and what is softened may be served before it is confirmed.
     #[must_use]
     pub fn verdict(&self, subject: Subject<'_>) -> Verdict {
-        let Subject { key, stamp, .. } = subject;
+        let stamp = subject.stamp;
         let state = self.read();
         if stamp.incarnation != state.incarnation {
             return Verdict::Suspect;
         }
-        let newer = |mark: Mark| {
-            state
-                .marks
-                .get(&mark)
-                .is_some_and(|at| *at > stamp.position)
-        };
-        if newer((Kind::Url, key.hash())) || newer(site_mark(key.site())) {
-            return Verdict::Purged;
-        }
-        let beginnings = state
-            .prefix_lengths
-            .iter()
-            .filter_map(|n| key.as_str().get(..*n));
-        let mut prefixes = beginnings.map(|text| (Kind::Prefix, Key::from_text(text).hash()));
-        if prefixes.any(newer) {
-            return Verdict::Purged;
-        }
-        match state.learning || stamp.position < state.floor {
-            true => Verdict::Suspect,
-            false => Verdict::Valid,
+        let is_told = !state.learning && stamp.position >= state.floor;
+        match state.marks.find(&subject) {
+            Finding::Hard => Verdict::Purged,
+            _ if !is_told => Verdict::Suspect,
+            Finding::Soft => Verdict::Softened,
+            Finding::Unnamed => Verdict::Valid,
         }
     }
 
@@ -259,26 +173,13 @@ impl Table {
     }
 }
 
-fn mark(scope: &Scope) -> Mark {
-    match scope {
-        Scope::Url(key) => (Kind::Url, key.hash()),
-        Scope::Prefix { .. } => (Kind::Prefix, Key::from_text(&scope.to_words().1).hash()),
-        Scope::Site(site) => site_mark(site),
-    }
-}
-
-fn site_mark(site: &str) -> Mark {
-    (Kind::Site, Key::from_text(site).hash())
-}
-
 /// Makes room: what was asked for before the middle purge becomes suspect, and in return purges up
 /// to there need not be remembered.
 fn forget_older_half(state: &mut State) {
-    let mut positions: Vec<_> = state.marks.values().copied().collect();
-    let middle = positions.len() / 2;
-    let (_, floor, _) = positions.select_nth_unstable(middle);
-    let floor = *floor;
-    state.marks.retain(|_, position| *position > floor);
+    let Some(floor) = state.marks.middle() else {
+        return;
+    };
+    state.marks.forget(floor);
     state.floor = state.floor.max(floor);
     METRICS.purge_floor_raises.inc();
 }
@@ -286,9 +187,13 @@ fn forget_older_half(state: &mut State) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::purge::Verdict::{Purged, Suspect, Valid};
+    use crate::http::tags::Tag;
+    use crate::http::vary::Variant;
+    use crate::key::Key;
+    use crate::purge::Verdict::{Purged, Softened, Suspect, Valid};
+    use crate::purge::order::{Mode, Scope};
     use proptest::prelude::prop;
-    use proptest::{prop_assert, proptest};
+    use proptest::{prop_assert, prop_assert_eq, proptest};
 
     fn at(millis: u64) -> Position {
         Position {
@@ -308,47 +213,96 @@ mod tests {
         Key::new("vod", path, None)
     }
 
+    fn prefix(path: &str) -> Scope {
+        let (site, path) = ("vod".to_owned(), path.to_owned());
+        Scope::Prefix { site, path }
+    }
+
+    fn tag(site: &str, name: &str) -> Scope {
+        let (site, name) = (site.to_owned(), name.to_owned());
+        Scope::Tag { site, name }
+    }
+
+    fn site(name: &str) -> Scope {
+        Scope::Site(name.to_owned())
+    }
+
     #[test]
     fn a_purge_concerns_what_was_asked_for_before_it() {
-        let prefix = |path: &str| Scope::Prefix {
-            site: "vod".to_owned(),
-            path: path.to_owned(),
-        };
-        let check = |scope: Scope, path: &str, expected| {
+        let tags = [Tag::of("vod", b"one"), Tag::of("vod", b"two")];
+        let cases = [
+            (Scope::Url(key("/a/b")), "/a/b", true),
+            (Scope::Url(key("/a/b")), "/a", false),
+            (Scope::Url(key("/a/b")), "/a/bc", false),
+            (prefix("/a/"), "/a/b", true),
+            (prefix("/a/"), "/a", false),
+            (prefix("/a/"), "/b/a/", false),
+            (prefix("/"), "/x", true),
+            (site("vod"), "/x", true),
+            (site("live"), "/x", false),
+            (tag("vod", "two"), "/x", true),
+            (tag("vod", "three"), "/x", false),
+            (tag("live", "one"), "/x", false),
+        ];
+        for (scope, path, named) in cases {
+            let (key, before) = (key(path), stamp(9));
+            for (order, verdict) in [(scope.clone().hard(), Purged), (scope.soft(), Softened)] {
+                let table = Table::new(7);
+                table.apply(at(10), &order);
+                for key in [&key, &key.variant(Variant(1))] {
+                    let judge = |stamp| {
+                        table.verdict(Subject {
+                            key,
+                            tags: &tags,
+                            stamp,
+                        })
+                    };
+                    let expected = if named { verdict } else { Valid };
+                    assert_eq!(judge(&before), expected, "{order}: {key}");
+                    assert_eq!(judge(&stamp(10)), Valid, "{order}: {key}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hard_purge_outdoes_a_soft_one_whichever_comes_first() {
+        for (hard, soft) in [(10, 20), (20, 10)] {
             let table = Table::new(7);
-            table.apply(at(10), &scope);
-            assert_eq!(
-                table.verdict(Subject::untagged(&key(path), &stamp(9))),
-                expected,
-                "{scope} {path}"
-            );
-            assert_eq!(
-                table.verdict(Subject::untagged(&key(path), &stamp(10))),
-                Valid,
-                "{scope} {path}"
-            );
-        };
-        check(Scope::Url(key("/a/b")), "/a/b", Purged);
-        check(Scope::Url(key("/a/b")), "/a", Valid);
-        check(Scope::Url(key("/a/b")), "/a/bc", Valid);
-        check(prefix("/a/"), "/a/b", Purged);
-        check(prefix("/a/"), "/a", Valid);
-        check(prefix("/a/"), "/b/a/", Valid);
-        check(prefix("/"), "/x", Purged);
-        check(Scope::Site("vod".to_owned()), "/x", Purged);
-        check(Scope::Site("live".to_owned()), "/x", Valid);
+            table.apply(at(hard), &Scope::Url(key("/a")).hard());
+            table.apply(at(soft), &site("vod").soft());
+            let verdict = |millis| table.verdict(Subject::untagged(&key("/a"), &stamp(millis)));
+            assert_eq!(verdict(9), Purged);
+            assert_eq!(verdict(15), if hard > soft { Purged } else { Softened });
+            assert_eq!(verdict(20), Valid);
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_the_floor_is_not_served_as_softened() {
+        let table = Table::new(7);
+        table.apply(at(5), &Scope::Url(key("/a")).hard());
+        table.raise_floor(at(10));
+        table.apply(at(20), &site("vod").soft());
+        let verdict = |millis| table.verdict(Subject::untagged(&key("/a"), &stamp(millis)));
+        assert_eq!((verdict(4), verdict(10)), (Suspect, Softened));
+    }
+
+    #[test]
+    fn a_forgotten_prefix_is_forgotten_with_its_length() {
+        let table = Table::new(7);
+        table.apply(at(5), &prefix("/a/").hard());
+        table.raise_floor(at(5));
+        table.apply(at(6), &prefix("/a/b/").hard());
+        let verdict = |path| table.verdict(Subject::untagged(&key(path), &stamp(5)));
+        assert_eq!((verdict("/a/c"), verdict("/a/b/c")), (Valid, Purged));
+        assert_eq!(table.len(), 1);
     }
 
     #[test]
     fn a_prefix_that_would_split_a_character_matches_nothing_and_does_not_panic() {
         let table = Table::new(7);
-        table.apply(
-            at(1),
-            &Scope::Prefix {
-                site: "vod".to_owned(),
-                path: "/a".to_owned(),
-            },
-        );
+        table.apply(at(1), &prefix("/a").hard());
         assert_eq!(
             table.verdict(Subject::untagged(&Key::from_text("vod /\u{e9}"), &stamp(0))),
             Valid
@@ -358,7 +312,7 @@ mod tests {
     #[test]
     fn what_the_log_cannot_tell_is_suspect() {
         let table = Table::new(7);
-        table.apply(at(5), &Scope::Url(key("/a")));
+        table.apply(at(5), &Scope::Url(key("/a")).hard());
         table.raise_floor(at(10));
         assert_eq!(
             table.verdict(Subject::untagged(&key("/b"), &stamp(9))),
@@ -387,7 +341,7 @@ mod tests {
     fn nothing_is_valid_while_a_log_is_being_read() {
         let table = Table::new(0);
         table.reset(7);
-        table.apply(at(10), &Scope::Url(key("/a")));
+        table.apply(at(10), &Scope::Url(key("/a")).hard());
         assert_eq!(
             table.verdict(Subject::untagged(&key("/b"), &stamp(10))),
             Suspect
@@ -425,7 +379,7 @@ mod tests {
             assert!(table.version() > last, "{what}");
             last = table.version();
         };
-        table.apply(at(1), &Scope::Url(key("/a")));
+        table.apply(at(1), &Scope::Url(key("/a")).hard());
         check("apply");
         table.raise_floor(at(2));
         check("floor");
@@ -439,7 +393,7 @@ mod tests {
     fn a_purge_here_comes_after_every_stamp_given_and_before_every_later_one() {
         let table = Table::new(0);
         let before = table.stamp();
-        let first = table.apply_here(&Scope::Url(key("/a")));
+        let first = table.apply_here(&Scope::Url(key("/a")).hard());
         assert_eq!(
             table.verdict(Subject::untagged(&key("/a"), &before)),
             Purged
@@ -448,44 +402,75 @@ mod tests {
             table.verdict(Subject::untagged(&key("/a"), &table.stamp())),
             Valid
         );
-        assert!(table.apply_here(&Scope::Url(key("/a"))) > first);
+        assert!(table.apply_here(&Scope::Url(key("/a")).hard()) > first);
     }
 
-    #[test]
-    fn words_of_the_log_name_the_scope() {
-        let scopes = [
-            Scope::Url(Key::new("vod", "/a b", Some("x=1"))),
-            Scope::Prefix {
-                site: "vod".to_owned(),
-                path: "/a b/".to_owned(),
-            },
-            Scope::Site("vod".to_owned()),
-        ];
-        for scope in scopes {
-            let (kind, name) = scope.to_words();
-            assert_eq!(Scope::from_words(kind, &name), Some(scope));
+    /// Every order ever entered, looked through one by one.
+    fn truth(orders: &[(u64, Order)], subject: Subject<'_>) -> Verdict {
+        let names = |scope: &Scope| match scope {
+            Scope::Url(key) => key == subject.key,
+            Scope::Prefix { site, path } => {
+                site == subject.key.site() && subject.key.path().starts_with(path)
+            }
+            Scope::Site(site) => site == subject.key.site(),
+            Scope::Tag { site, name } => subject.tags.contains(&Tag::of(site, name.as_bytes())),
+        };
+        let since = subject.stamp.position;
+        let newer = |mode: Mode| {
+            let mut orders = orders.iter();
+            orders.any(|(millis, order)| {
+                order.mode == mode && at(*millis) > since && names(&order.scope)
+            })
+        };
+        match (newer(Mode::Hard), newer(Mode::Soft)) {
+            (true, _) => Purged,
+            (false, true) => Softened,
+            (false, false) => Valid,
         }
-        assert_eq!(Scope::from_words("moon", "x"), None);
+    }
+
+    /// One of few orders, so that they meet.
+    fn order(kind: u8, name: u8, mode: Mode) -> Order {
+        let site_name = if name.is_multiple_of(2) {
+            "vod"
+        } else {
+            "live"
+        };
+        let scope = match kind {
+            0 => Scope::Url(key(&format!("/{}/{}", name / 3, name % 3))),
+            1 => prefix(&format!("/{name}/")),
+            2 => tag("vod", &name.to_string()),
+            _ => site(site_name),
+        };
+        Order { scope, mode }
     }
 
     proptest! {
         #[test]
         fn a_full_table_never_calls_valid_what_was_purged(
-            purges in prop::collection::vec((0u64..40, 1u64..100), 0..60),
+            purges in prop::collection::vec((0u8..4, 0u8..12, prop::bool::ANY, 1u64..100), 0..80),
         ) {
+            let mode = |soft| if soft { Mode::Soft } else { Mode::Hard };
+            let orders: Vec<_> = purges
+                .into_iter()
+                .map(|(kind, name, soft, millis)| (millis, order(kind, name, mode(soft))))
+                .collect();
             let (small, large) = (Table::bounded(7, 8), Table::new(7));
-            for (name, millis) in &purges {
-                let scope = Scope::Url(key(&format!("/{name}")));
-                small.apply(at(*millis), &scope);
-                large.apply(at(*millis), &scope);
+            for (millis, order) in &orders {
+                small.apply(at(*millis), order);
+                large.apply(at(*millis), order);
                 prop_assert!(small.len() <= 8);
             }
-            for name in 0..40 {
+            for name in 0..12u8 {
+                let key = key(&format!("/{}/{}", name / 3, name % 3));
+                let tags = [Tag::of("vod", name.to_string().as_bytes())];
                 for millis in (0..100).step_by(7) {
-                    let key = key(&format!("/{name}"));
-                    let truth = large.verdict(Subject::untagged(&key, &stamp(millis)));
-                    let said = small.verdict(Subject::untagged(&key, &stamp(millis)));
-                    prop_assert!(said == truth || said == Suspect, "{said:?} for {truth:?}");
+                    let stamp = stamp(millis);
+                    let subject = Subject { key: &key, tags: &tags, stamp: &stamp };
+                    let expected = truth(&orders, subject);
+                    let said = small.verdict(subject);
+                    prop_assert!(said == expected || said == Suspect, "{said:?}, not {expected:?}");
+                    prop_assert_eq!(large.verdict(subject), expected);
                 }
             }
         }

@@ -105,7 +105,7 @@ impl Rig {
         match self.engine.open(self.ask(path, false)).await {
             Opened::Object(object, _) => read(Reader::new(
                 Arc::clone(&self.engine),
-                Arc::clone(&self.source),
+                self.ask(path, false).supply(),
                 object,
             ))
             .await
@@ -249,13 +249,13 @@ async fn a_purge_between_look_and_flight_counts() {
     );
     bench.get("/a.m4s").await.unwrap();
     bench.settle("/a.m4s").await;
-    let ask = bench.ask("/a.m4s", None);
+    let mut ask = bench.ask("/a.m4s", None);
     let stamp = bench.engine.purges().stamp();
-    let stored = bench.engine.find(&ask.key, clock::now());
+    let stored = bench.engine.locate(&mut ask, clock::now());
     bench
         .engine
         .purges()
-        .purge(crate::purge::table::Scope::Url(ask.key.clone()))
+        .purge(&[crate::purge::order::Scope::Url(ask.key.clone()).hard()])
         .await
         .unwrap();
     *bench.origin.down.lock().unwrap() = true;
@@ -597,8 +597,8 @@ async fn a_purge_while_the_first_bytes_come_is_not_answered_with_them() {
     }
     let key = Key::new("s", "/a.mp4", None);
     let held = bench.engine.memory().look(&key).unwrap().head().generation;
-    let scope = crate::purge::table::Scope::Url(key);
-    bench.engine.purges().purge(scope).await.unwrap();
+    let scope = crate::purge::order::Scope::Url(key);
+    bench.engine.purges().purge(&[scope.hard()]).await.unwrap();
     bench.origin.gate.add_permits(permits);
     assert_ne!(opened.await.unwrap(), held);
 }

@@ -211,7 +211,11 @@ impl Bench {
     }
 
     pub(super) fn reader(&self, object: Arc<Object>) -> Reader {
-        Reader::new(Arc::clone(&self.engine), Arc::clone(&self.source), object)
+        Reader::new(
+            Arc::clone(&self.engine),
+            self.ask("/", None).supply(),
+            object,
+        )
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Vec<u8>, RunError> {
@@ -454,8 +458,8 @@ async fn a_purged_object_is_asked_for_again() {
     let bench = Bench::new(64 * MIB, Scripted::new(1000));
     assert_eq!(bench.get("/a.m4s").await.unwrap().len(), 1000);
     bench.settle("/a.m4s").await;
-    let scope = crate::purge::table::Scope::Url(Key::new("s", "/a.m4s", None));
-    bench.engine.purges().purge(scope).await.unwrap();
+    let scope = crate::purge::order::Scope::Url(Key::new("s", "/a.m4s", None));
+    bench.engine.purges().purge(&[scope.hard()]).await.unwrap();
     assert_eq!(bench.open("/a.m4s", None).await.1.outcome, Outcome::Miss);
     assert_eq!(bench.origin.fetch_count(), 2);
 }
@@ -471,8 +475,8 @@ async fn who_asks_after_a_purge_is_not_given_a_fill_begun_before_it() {
     while bench.origin.fetch_count() == 0 {
         tokio::task::yield_now().await;
     }
-    let scope = crate::purge::table::Scope::Url(Key::new("s", "/a.m4s", None));
-    bench.engine.purges().purge(scope).await.unwrap();
+    let scope = crate::purge::order::Scope::Url(Key::new("s", "/a.m4s", None));
+    bench.engine.purges().purge(&[scope.hard()]).await.unwrap();
     let after = tokio::spawn({
         let bench = Arc::clone(&bench);
         async move { bench.get("/a.m4s").await }

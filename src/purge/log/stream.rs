@@ -12,7 +12,7 @@ use crate::limits;
 use crate::metrics::RedisCall;
 use crate::purge::Position;
 use crate::purge::log::keys;
-use crate::purge::table::Scope;
+use crate::purge::order::Order;
 use crate::redis::connect::Link;
 use crate::redis::pool::{Fault, Lane};
 use crate::redis::{Ask, Redis};
@@ -42,15 +42,16 @@ pub(super) struct Page {
     pub(super) last: Position,
     /// Entries in the whole log.
     pub(super) length: usize,
-    /// Entries after the cursor, at most a page; `None` is a scope of a newer release.
-    pub(super) entries: Vec<(Position, Option<Scope>)>,
+    /// Entries after the cursor, at most a page; `None` is an order of a newer release.
+    pub(super) entries: Vec<(Position, Option<Order>)>,
 }
 
 /// What appending gave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Appended {
     pub(super) incarnation: u64,
-    pub(super) position: Position,
+    /// One for each order, in their sequence.
+    pub(super) positions: Vec<Position>,
 }
 
 /// The shared log.
@@ -106,7 +107,7 @@ impl Stream {
         };
         let entries = entries
             .iter()
-            .map(|(id, fields)| Ok((parse(id)?, scope(fields))));
+            .map(|(id, fields)| Ok((parse(id)?, order(fields))));
         Ok(Page {
             incarnation,
             first: position(first)?,
@@ -129,10 +130,9 @@ impl Stream {
             .map(|(name,)| named(&name))
     }
 
-    /// Appends a purge.
-    pub(super) async fn append(&self, scope: &Scope) -> Result<Appended, Fault> {
+    /// Appends orders, all on one trip.
+    pub(super) async fn append(&self, orders: &[Order]) -> Result<Appended, Fault> {
         let prefix = self.redis.prefix();
-        let (kind, name) = scope.to_words();
         let mut pipe = redis::pipe();
         pipe.cmd("SET")
             .arg(keys::incarnation(prefix))
@@ -140,18 +140,24 @@ impl Stream {
             .arg("NX")
             .ignore();
         pipe.cmd("GET").arg(keys::incarnation(prefix));
-        pipe.cmd("XADD")
-            .arg(keys::log(prefix))
-            .arg("MAXLEN")
-            .arg("~")
-            .arg(limits::PURGE_LOG_MAX);
-        pipe.arg("*").arg("kind").arg(kind).arg("name").arg(name);
+        for order in orders {
+            let (kind, name) = order.to_words();
+            pipe.cmd("XADD")
+                .arg(keys::log(prefix))
+                .arg("MAXLEN")
+                .arg("~")
+                .arg(limits::PURGE_LOG_MAX);
+            pipe.arg("*").arg("kind").arg(kind).arg("name").arg(name);
+        }
         let query =
-            |mut link: Link| async move { pipe.query_async::<(Vec<u8>, String)>(&mut link).await };
-        let (name, id) = self.redis.ask(APPEND, query).await?;
+            |mut link: Link| async move { pipe.query_async::<Vec<Vec<u8>>>(&mut link).await };
+        let answer = self.redis.ask(APPEND, query).await?;
+        let mut answer = answer.iter().map(Vec::as_slice);
+        let name = answer.next().unwrap_or_default();
+        let positions = answer.map(|id| parse(&String::from_utf8_lossy(id)));
         Ok(Appended {
-            incarnation: named(&name),
-            position: parse(&id)?,
+            incarnation: named(name),
+            positions: positions.collect::<Result<_, Fault>>()?,
         })
     }
 
@@ -208,12 +214,12 @@ fn parse(id: &str) -> Result<Position, Fault> {
         .map_err(|_| Fault::Refused(format!("stream id {id:?}")))
 }
 
-fn scope(fields: &[(String, String)]) -> Option<Scope> {
+fn order(fields: &[(String, String)]) -> Option<Order> {
     let field = |wanted: &str| {
         let found = fields.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.as_str())
     };
-    Scope::from_words(field("kind")?, field("name")?)
+    Order::from_words(field("kind")?, field("name")?)
 }
 
 /// Whether an answer to ROLE is that of a master with replicas.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::CutOff;
+use crate::http::tags::Tag;
 use crate::redis::scratch::{self, Running, Server, eventually, run};
 
 fn config(cut_off: CutOff) -> config::Purge {
@@ -23,6 +24,11 @@ fn info(node: &str) -> NodeInfo {
 
 fn key(path: &str) -> Key {
     Key::new("vod", path, None)
+}
+
+fn names(receipt: &Receipt) -> Vec<&str> {
+    let confirmed = receipt.confirmed.iter();
+    confirmed.map(|node| node.node.as_str()).collect()
 }
 
 /// A node that reads the log; its tasks end with it.
@@ -87,21 +93,106 @@ async fn a_purge_is_confirmed_by_the_other_node_within_a_second() {
     assert_eq!(old.incarnation, a.purges.stamp().incarnation);
     let version = b.purges.version();
     let started = Instant::now();
-    let receipt = a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    let receipt = a
+        .purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
     assert!(
         started.elapsed() < Duration::from_secs(1),
         "{:?}",
         started.elapsed()
     );
     assert_eq!(
-        (receipt.confirmed, receipt.unconfirmed),
-        (vec!["a".into(), "b".into()], vec![])
+        (names(&receipt), receipt.unconfirmed.len()),
+        (vec!["a", "b"], 0)
     );
+    let is_there = |node: &Confirmed| node.position >= receipt.position;
+    assert!(receipt.confirmed.iter().all(is_there), "{receipt:?}");
     assert!(!receipt.local_only && receipt.replicas == 0);
     assert!(b.purges.version() > version);
     assert_eq!(b.verdict("/a", old), Verdict::Purged);
     assert_eq!(b.verdict("/b", old), Verdict::Valid);
     assert_eq!(b.verdict("/a", b.purges.stamp()), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn the_other_node_purges_each_scope_in_each_mode() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    let vod = || "vod".to_owned();
+    let scopes = [
+        Scope::Url(key("/x/a")),
+        Scope::Prefix {
+            site: vod(),
+            path: "/x/".to_owned(),
+        },
+        Scope::Tag {
+            site: vod(),
+            name: "show 7".to_owned(),
+        },
+        Scope::Site(vod()),
+    ];
+    let (named, tags) = (key("/x/a"), [Tag::of("vod", b"show 7")]);
+    let other = Key::new("live", "/x/a", None);
+    for scope in scopes {
+        for (order, expected) in [
+            (scope.clone().soft(), Verdict::Softened),
+            (scope.clone().hard(), Verdict::Purged),
+        ] {
+            let stamp = b.purges.stamp();
+            let receipt = a.purges.purge(std::slice::from_ref(&order)).await.unwrap();
+            assert_eq!(names(&receipt), ["a", "b"], "{order}");
+            let judge = |key, tags| {
+                let stamp = &stamp;
+                b.purges.verdict(Subject { key, tags, stamp })
+            };
+            assert_eq!(judge(&named, &tags), expected, "{order}");
+            assert_eq!(judge(&other, &[]), Verdict::Valid, "{order}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_orders_share_a_receipt_and_reach_the_other_node() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    let stamp = b.purges.stamp();
+    let orders = ["/a", "/b", "/c"].map(|path| Scope::Url(key(path)).hard());
+    let receipt = a.purges.purge(&orders).await.unwrap();
+    assert_eq!(names(&receipt), ["a", "b"]);
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(b.verdict(path, stamp), Verdict::Purged, "{path}");
+        assert_eq!(a.verdict(path, stamp), Verdict::Purged, "{path}");
+    }
+    assert_eq!(b.verdict("/d", stamp), Verdict::Valid);
+}
+
+#[tokio::test]
+async fn changed_groups_are_told_to_the_other_node() {
+    let server = Server::start();
+    let (a, b) = pair(&server).await;
+    let (stamp, key) = (b.purges.stamp(), key("/a"));
+    a.purges
+        .invalidate_tags("vod", &["one".to_owned(), "two".to_owned()])
+        .await;
+    for (name, expected) in [
+        ("one", Verdict::Purged),
+        ("two", Verdict::Purged),
+        ("three", Verdict::Valid),
+    ] {
+        let tags = [Tag::of("vod", name.as_bytes())];
+        let subject = Subject {
+            key: &key,
+            tags: &tags,
+            stamp: &stamp,
+        };
+        assert_eq!(
+            a.purges.verdict(subject) == Verdict::Purged,
+            name != "three"
+        );
+        eventually("told", || async { b.purges.verdict(subject) == expected }).await;
+    }
 }
 
 #[tokio::test]
@@ -113,7 +204,7 @@ async fn a_node_that_starts_later_reads_the_whole_log() {
         let purges = a.purges.shared.as_ref().unwrap();
         purges
             .0
-            .append(&Scope::Url(key(&format!("/{n}"))))
+            .append(&[Scope::Url(key(&format!("/{n}"))).hard()])
             .await
             .unwrap();
     }
@@ -174,7 +265,10 @@ async fn a_damaged_incarnation_makes_everything_suspect_and_the_log_goes_on() {
     })
     .await;
     let stamp = b.purges.stamp();
-    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    a.purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
     eventually("purged", || async {
         b.verdict("/a", stamp) == Verdict::Purged
     })
@@ -185,7 +279,10 @@ async fn a_damaged_incarnation_makes_everything_suspect_and_the_log_goes_on() {
 async fn an_emptied_redis_makes_everything_suspect() {
     let server = Server::start();
     let (a, b) = pair(&server).await;
-    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    a.purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
     let old = a.purges.stamp();
     redis::cmd("FLUSHALL")
         .exec_async(&mut server.client().await)
@@ -207,7 +304,10 @@ async fn an_emptied_redis_makes_everything_suspect() {
 async fn a_log_that_lost_its_end_becomes_a_new_log() {
     let server = Server::start();
     let a = Node::start(&server, "a").await;
-    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    a.purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
     let old = a.purges.stamp();
     eventually("read", || async {
         a.purges.nodes().await[0].position == old.position
@@ -251,15 +351,26 @@ async fn a_node_that_does_not_read_is_named_unconfirmed_and_cut_off_after_its_le
     let server = Server::start();
     let (a, b) = pair(&server).await;
     b.task.abort();
-    let receipt = a.purges.purge(Scope::Site("vod".to_owned())).await.unwrap();
+    let started = Instant::now();
+    let receipt = a
+        .purges
+        .purge(&[Scope::Site("vod".to_owned()).hard()])
+        .await
+        .unwrap();
     assert_eq!(receipt.unconfirmed, ["b"]);
+    let waited = started.elapsed();
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
     eventually("cut off", || async {
         b.purges.is_cut_off() && b.purges.must_revalidate()
     })
     .await;
     assert!(!a.purges.is_cut_off());
     b.purges.leave().await;
-    let receipt = a.purges.purge(Scope::Site("vod".to_owned())).await.unwrap();
+    let receipt = a
+        .purges
+        .purge(&[Scope::Site("vod".to_owned()).hard()])
+        .await
+        .unwrap();
     assert_eq!(receipt.unconfirmed, Vec::<String>::new());
 }
 
@@ -270,8 +381,17 @@ async fn a_purge_without_a_reachable_log_fails_soon_and_purges_this_node() {
     let old = a.purges.stamp();
     server.signal("-STOP");
     let started = Instant::now();
-    let error = a.purges.purge(Scope::Url(key("/a"))).await.unwrap_err();
+    let error = a
+        .purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap_err();
     assert!(started.elapsed() < Duration::from_millis(1500), "{error}");
+    let PurgeError::Unreachable { receipt, .. } = &error;
+    assert!(error.to_string().contains("redis"), "{error}");
+    assert!(receipt.local_only);
+    assert_eq!(names(receipt), ["a"]);
+    assert_eq!(receipt.unconfirmed, ["*"]);
     assert_eq!(a.verdict("/a", old), Verdict::Purged);
     assert_eq!(
         a.verdict("/a", a.purges.stamp()),
@@ -280,7 +400,10 @@ async fn a_purge_without_a_reachable_log_fails_soon_and_purges_this_node() {
     );
     server.signal("-CONT");
     eventually("purges again", || async {
-        a.purges.purge(Scope::Url(key("/a"))).await.is_ok()
+        a.purges
+            .purge(&[Scope::Url(key("/a")).hard()])
+            .await
+            .is_ok()
     })
     .await;
 }
@@ -289,11 +412,19 @@ async fn a_purge_without_a_reachable_log_fails_soon_and_purges_this_node() {
 async fn the_log_of_a_full_redis_is_read() {
     let server = Server::start();
     let a = Node::start(&server, "a").await;
-    a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    a.purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
     let mut full = redis::cmd("CONFIG");
     full.arg("SET").arg("maxmemory").arg(1);
     full.exec_async(&mut server.client().await).await.unwrap();
-    assert!(a.purges.purge(Scope::Url(key("/b"))).await.is_err());
+    assert!(
+        a.purges
+            .purge(&[Scope::Url(key("/b")).hard()])
+            .await
+            .is_err()
+    );
     let read = a.purges.read_at.load(Ordering::Relaxed);
     eventually("read since", || async {
         a.purges.read_at.load(Ordering::Relaxed) > read
@@ -313,12 +444,16 @@ async fn in_a_cluster_a_purge_is_confirmed_by_nodes_and_by_the_replica() {
     })
     .await;
     let old = b.purges.stamp();
-    let receipt = a.purges.purge(Scope::Url(key("/a"))).await.unwrap();
-    assert_eq!(receipt.confirmed, ["a", "b"]);
+    let receipt = a
+        .purges
+        .purge(&[Scope::Url(key("/a")).hard()])
+        .await
+        .unwrap();
+    assert_eq!(names(&receipt), ["a", "b"]);
     assert_eq!(b.verdict("/a", old), Verdict::Purged);
     // A purge waits a moment only for the replica, which on a busy machine may take longer.
     eventually("the replica has a purge", || async {
-        let receipt = a.purges.purge(Scope::Url(key("/b"))).await;
+        let receipt = a.purges.purge(&[Scope::Url(key("/b")).hard()]).await;
         receipt.is_ok_and(|receipt| receipt.replicas == 1)
     })
     .await;
@@ -329,9 +464,9 @@ async fn without_redis_a_purge_reaches_this_node_and_says_so() {
     let purges = Purges::new(None, &config(CutOff::Revalidate), info("a"));
     let old = purges.stamp();
     assert_eq!(old, Stamp::default());
-    let receipt = purges.purge(Scope::Url(key("/a"))).await.unwrap();
+    let receipt = purges.purge(&[Scope::Url(key("/a")).hard()]).await.unwrap();
     assert!(receipt.local_only);
-    assert_eq!(receipt.confirmed, ["a"]);
+    assert_eq!(names(&receipt), ["a"]);
     assert_eq!(
         purges.verdict(Subject::untagged(&key("/a"), &old)),
         Verdict::Purged
@@ -340,6 +475,10 @@ async fn without_redis_a_purge_reaches_this_node_and_says_so() {
     assert_eq!(purges.nodes().await.len(), 1);
     let json = serde_json::to_value(&receipt).unwrap();
     assert_eq!(json["position"], "0-1");
+    let confirmed = serde_json::json!([{"node": "a", "position": "0-1"}]);
+    assert_eq!(json["confirmed"], confirmed);
+    let nothing = purges.purge(&[]).await.unwrap();
+    assert_eq!(nothing.position, receipt.position);
 }
 
 #[test]
@@ -355,7 +494,7 @@ fn a_trimmed_log_makes_suspect_what_is_older_than_its_first_entry() {
         first: at(50),
         last: at(60),
         length: limits::PURGE_LOG_MAX,
-        entries: vec![(at(50), Some(Scope::Url(key("/a")))), (at(60), None)],
+        entries: vec![(at(50), Some(Scope::Url(key("/a")).hard())), (at(60), None)],
     };
     assert_eq!(
         purges.digest(&mut cursor, &page),

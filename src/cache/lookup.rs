@@ -1,0 +1,245 @@
+//! What memory holds of a key, and how it stands: by age, by purges, and by the client's wishes.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::cache::engine::{Ask, Engine};
+use crate::cache::head::Head;
+use crate::cache::marks::Mark;
+use crate::cache::object::Object;
+use crate::cache::stored::{Standing, Stored};
+use crate::clock::{self, UnixMillis};
+use crate::http::cache_control::CacheControl;
+use crate::http::wishes::Wishes;
+use crate::key::Key;
+use crate::purge::{Subject, Verdict};
+
+impl Engine {
+    /// Finds what memory holds for a request, and how it stands for it.
+    ///
+    /// The key of the request becomes that of the variant that it selects.
+    pub(crate) fn locate(&self, ask: &mut Ask, now: UnixMillis) -> Option<Stored> {
+        let first = self.memory().get(&ask.key);
+        match first.as_ref().map(|object| object.head()) {
+            Some(head) => match &head.selection {
+                Some(selection) if !selection.suits(&ask.fields) => {
+                    ask.key = ask.key.variant(selection.variant(&ask.fields));
+                }
+                _ => return first.and_then(|object| self.found(ask, object, now)),
+            },
+            None => ask.key = self.variants().slot(&ask.key, &ask.fields)?,
+        }
+        let object = self.memory().get(&ask.key)?;
+        let suits = object.head().suits(&ask.fields);
+        suits.then(|| self.found(ask, object, now)).flatten()
+    }
+
+    fn found(&self, ask: &Ask, object: Arc<Object>, now: UnixMillis) -> Option<Stored> {
+        let Some(stored) = self.stand(Arc::clone(&object), now) else {
+            self.memory().remove_object(&object);
+            return None;
+        };
+        Some(heed(&ask.wishes, stored, now))
+    }
+
+    /// Says how an object stands; `None` when a purge named it.
+    pub(crate) fn stand(&self, object: Arc<Object>, now: UnixMillis) -> Option<Stored> {
+        let version = self.purges().version();
+        let head = object.head();
+        let standing = if object.is_checked(version) {
+            self.standing_by_age(&head, now)
+        } else {
+            let verdict = self.purges().verdict(head.subject());
+            if verdict == Verdict::Valid {
+                object.set_checked(version);
+            }
+            self.standing_by(verdict, &head, now)?
+        };
+        let is_outage = standing != Standing::Fresh
+            && standing != Standing::Suspect
+            && object.is_held_off(now)
+            && head.may_stand_in(now);
+        let standing = if is_outage {
+            Standing::Outage
+        } else {
+            standing
+        };
+        Some(Stored { object, standing })
+    }
+
+    /// Says how a response with this head stands; `None` when a purge named it.
+    #[must_use]
+    pub fn standing(&self, head: &Head, now: UnixMillis) -> Option<Standing> {
+        let verdict = self.purges().verdict(head.subject());
+        self.standing_by(verdict, head, now)
+    }
+
+    fn standing_by(&self, verdict: Verdict, head: &Head, now: UnixMillis) -> Option<Standing> {
+        match verdict {
+            Verdict::Purged => None,
+            Verdict::Suspect => Some(Standing::Suspect),
+            Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
+            Verdict::Softened => Some(Standing::Expired),
+            Verdict::Valid => Some(self.standing_by_age(head, now)),
+        }
+    }
+
+    fn standing_by_age(&self, head: &Head, now: UnixMillis) -> Standing {
+        if self.purges().must_revalidate() {
+            Standing::Suspect
+        } else if head.is_fresh(now) {
+            Standing::Fresh
+        } else if head.may_refresh(now) {
+            Standing::Refresh
+        } else {
+            Standing::Expired
+        }
+    }
+
+    /// Whether no hard purge concerns what was asked for at a stamp.
+    #[must_use]
+    pub fn holds(&self, subject: Subject<'_>) -> bool {
+        self.purges().verdict(subject) != Verdict::Purged
+    }
+
+    /// Whether what was fetched may begin an answer now: a purge may have come while it was on its
+    /// way, or the log that its stamp belongs to may be lost.
+    pub(crate) fn may_begin(&self, subject: Subject<'_>) -> bool {
+        match self.purges().verdict(subject) {
+            Verdict::Purged => false,
+            Verdict::Suspect => subject.stamp.incarnation == self.purges().stamp().incarnation,
+            Verdict::Softened | Verdict::Valid => true,
+        }
+    }
+
+    /// Remembers until a moment that answers for `key` may not be shared.
+    pub(crate) fn mark(&self, key: &Key, until: UnixMillis) {
+        let mut marks = self.marks().lock().unwrap_or_else(PoisonError::into_inner);
+        marks.set(key, until, clock::now());
+    }
+
+    /// Forgets that answers for `key` may not be shared.
+    pub(crate) fn unmark(&self, key: &Key) {
+        let mut marks = self.marks().lock().unwrap_or_else(PoisonError::into_inner);
+        marks.clear(key);
+    }
+
+    /// What is known of answers for `key` that may not be shared.
+    #[must_use]
+    pub fn marked(&self, key: &Key, now: UnixMillis) -> Option<Mark> {
+        let mut marks = self.marks().lock().unwrap_or_else(PoisonError::into_inner);
+        marks.of(key, now)
+    }
+}
+
+/// Has a client's wishes count (RFC 9111 section 5.2.1): it may want what is fresher than fresh, or
+/// take what is stale where the origin does not forbid that.
+fn heed(wishes: &Wishes, stored: Stored, now: UnixMillis) -> Stored {
+    let is_bound = wishes.no_cache
+        || wishes.max_age.is_some()
+        || wishes.max_stale.is_some()
+        || wishes.min_fresh.is_some();
+    if !is_bound || stored.standing == Standing::Suspect {
+        return stored;
+    }
+    let head = stored.object.head();
+    let takes_stale = wishes.max_stale.is_some() && !forbids_stale(&head);
+    let is_admitted =
+        !wishes.no_cache && wishes.admit(head.age(now), head.freshness.lifetime, takes_stale);
+    let standing = match stored.standing {
+        Standing::Fresh if is_admitted => Standing::Fresh,
+        _ if is_admitted => Standing::Accepted,
+        _ => Standing::Unwanted,
+    };
+    Stored { standing, ..stored }
+}
+
+/// Whether the origin forbids to serve a response stale whoever asks (RFC 9111 section 4.2.4).
+fn forbids_stale(head: &Head) -> bool {
+    let control = CacheControl::of(&head.headers);
+    control.must_revalidate
+        || control.proxy_revalidate
+        || control.s_maxage.is_some()
+        || control.no_cache.is_present()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::cache::budget::Budget;
+    use crate::cache::head::Generation;
+    use crate::cache::object::Target;
+    use crate::http::freshness::Freshness;
+    use crate::metrics::Tier;
+    use crate::purge::Stamp;
+
+    fn stored(standing: Standing, age: u64, control: &'static str) -> Stored {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("cache-control", http::HeaderValue::from_static(control));
+        let head = Head {
+            key: Key::new("s", "/a", None),
+            status: StatusCode::OK,
+            headers,
+            length: Some(0),
+            generation: Generation(1),
+            fetched: UnixMillis(0),
+            initial_age: Duration::from_secs(age),
+            freshness: Freshness {
+                lifetime: Duration::from_secs(60),
+                ..Freshness::default()
+            },
+            selection: None,
+            tags: Arc::from([]),
+            stamp: Stamp::default(),
+        };
+        let target = Target {
+            path: "/a".to_owned(),
+            query: None,
+        };
+        let permit = Budget::new(1 << 20).charge(0);
+        Stored {
+            object: Object::new(head, target, Tier::Origin, permit),
+            standing,
+        }
+    }
+
+    #[test]
+    fn a_client_may_want_fresher_or_take_stale() {
+        let seconds = |n| Some(Duration::from_secs(n));
+        let none = Wishes::default();
+        let no_cache = Wishes {
+            no_cache: true,
+            ..none
+        };
+        let max_age = Wishes {
+            max_age: seconds(5),
+            ..none
+        };
+        let max_stale = Wishes {
+            max_stale: seconds(100),
+            ..none
+        };
+        let cases = [
+            (none, Standing::Refresh, 70, "", Standing::Refresh),
+            (no_cache, Standing::Fresh, 1, "", Standing::Unwanted),
+            (no_cache, Standing::Suspect, 1, "", Standing::Suspect),
+            (max_age, Standing::Fresh, 1, "", Standing::Fresh),
+            (max_age, Standing::Fresh, 10, "", Standing::Unwanted),
+            (max_stale, Standing::Expired, 70, "", Standing::Accepted),
+            (
+                max_stale,
+                Standing::Expired,
+                70,
+                "must-revalidate",
+                Standing::Unwanted,
+            ),
+        ];
+        for (wishes, standing, age, control, expected) in cases {
+            let got = heed(&wishes, stored(standing, age, control), UnixMillis(0));
+            assert_eq!(got.standing, expected, "{wishes:?} {standing:?} {control}");
+        }
+    }
+}
