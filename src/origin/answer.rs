@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::forward::Fields;
 use crate::http::range::{self, Wanted};
 use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::origin::{Fetch, Pin, Refusal, Span, Validators};
@@ -214,10 +215,11 @@ fn sees_client(fetch: &Fetch) -> bool {
     fetch.pin.is_none() && fields.is_some_and(|fields| fields.sees_client())
 }
 
-/// Whether the client's wish for codings other than identity went into the request.
+/// Whether a client's wish for codings other than identity went into the request.
 fn offers_codings(fetch: &Fetch) -> bool {
-    let fields = fetch.fields.as_ref();
-    fields.is_some_and(|fields| fields.headers().contains_key(ACCEPT_ENCODING))
+    let fields = fetch.fields.as_deref();
+    let offer = fields.and_then(|fields| fields.headers().get(ACCEPT_ENCODING));
+    offer.is_some_and(|codings| codings != "identity")
 }
 
 /// Chunked is what we asked for. An origin that sees the client's fields may also name a coding
@@ -228,9 +230,14 @@ fn check_transfer_encoding(fetch: &Fetch, headers: &HeaderMap) -> Result<(), Ref
     match (fields.next(), fields.next()) {
         (None, _) => Ok(()),
         (Some(only), None) if is_chunked(only) => Ok(()),
-        (Some(only), None) if fetch.fields.is_some() && is_unknown(only) => Ok(()),
+        (Some(only), None) if sees_client(fetch) && is_unknown(only) => Ok(()),
         _ => Err(Refusal::MalformedHead),
     }
+}
+
+fn sees_client(fetch: &Fetch) -> bool {
+    let fields = fetch.fields.as_deref();
+    fields.is_some_and(Fields::sees_client)
 }
 
 /// Whether a Transfer-Encoding field says that the body comes in chunks, and nothing else.
@@ -298,7 +305,6 @@ fn starts_with(value: &[u8], prefix: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::forward::Fields;
 
     fn head(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -519,7 +525,13 @@ mod tests {
         }
         let twice = [("transfer-encoding", "abc"), ("transfer-encoding", "abc")];
         assert_eq!(answer(&general(None, ("a", "b")), 200, &twice), malformed);
-        assert_eq!(answer(&Fetch::default(), 200, &twice[..1]), malformed);
+        let video = Fetch {
+            fields: Some(Fields::none()),
+            ..Fetch::default()
+        };
+        for unseen in [video, Fetch::default()] {
+            assert_eq!(answer(&unseen, 200, &twice[..1]), malformed);
+        }
     }
 
     #[test]

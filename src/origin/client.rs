@@ -82,17 +82,17 @@ pub struct Route<'a> {
     pub endpoint: &'a Endpoint,
     /// Name that the certificate must have.
     pub sni: &'a str,
-    /// How to get there.
-    pub way: Way,
-}
-
-/// How a try gets its connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Way {
     /// Which connection to take.
     pub connection: Connection,
-    /// Longest wait for a new one, name look-up and TLS included.
+}
+
+/// What one try is given beside the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Longest wait for a new connection, name look-up and TLS included.
     pub connect: Duration,
+    /// Who is told of interim responses. Over HTTP/2 none are seen: Pingora skips them.
+    pub listener: Option<&'a mpsc::Sender<Interim>>,
 }
 
 /// Whether a request may be sent again without costing a try.
@@ -167,8 +167,7 @@ impl Client {
 
     /// Sends `request` and waits for the head of its answer.
     ///
-    /// The URI of the request gives path and query only; its Host field must be set. `listener` is
-    /// told of interim responses. Over HTTP/2 none are seen: Pingora skips them.
+    /// The URI of the request gives path and query only; its Host field must be set.
     ///
     /// # Errors
     /// A [`Failure`] where no well-formed head came in time.
@@ -176,14 +175,30 @@ impl Client {
         self: &Arc<Self>,
         route: Route<'_>,
         request: Request<Bytes>,
-        listener: Option<&mpsc::Sender<Interim>>,
+    ) -> Result<Answer, Failure> {
+        let terms = Terms {
+            connect: self.options.deadlines.connect,
+            listener: None,
+        };
+        self.send_on(terms, route, request).await
+    }
+
+    /// Sends `request` like [`Client::send`], on terms of its own.
+    ///
+    /// # Errors
+    /// A [`Failure`] where no well-formed head came in time.
+    pub async fn send_on(
+        self: &Arc<Self>,
+        terms: Terms<'_>,
+        route: Route<'_>,
+        request: Request<Bytes>,
     ) -> Result<Answer, Failure> {
         let method = request.method().clone();
         let (header, body) =
             header_of(request).map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
-        let mut opened = self.open(route).await?;
+        let mut opened = self.open(route, terms.connect).await?;
         let waited = self.options.deadlines.first_byte;
-        let head = exchange(&mut opened.session, header, body, listener);
+        let head = exchange(&mut opened.session, header, body, terms.listener);
         match timeout(waited, head).await {
             Err(_) => Err(Failure::from(Error::FirstByte {
                 endpoint: route.endpoint.to_string(),
@@ -194,9 +209,9 @@ impl Client {
         }
     }
 
-    async fn open(&self, route: Route<'_>) -> Result<Opened, Failure> {
+    async fn open(&self, route: Route<'_>, connect: Duration) -> Result<Opened, Failure> {
         let endpoint = route.endpoint;
-        let deadline = Instant::now() + route.way.connect;
+        let deadline = Instant::now() + connect;
         let lookup = self.resolver.resolve(&endpoint.host, endpoint.port);
         let addresses = match timeout_at(deadline, lookup).await {
             Ok(Ok(addresses)) => addresses,
@@ -209,7 +224,7 @@ impl Client {
             // A share of the deadline each, so that one dead address does not use it up.
             let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
             left = left.saturating_sub(1);
-            let peer = self.peer(route, address);
+            let peer = self.peer(route, address, connect);
             match timeout(share, self.connector.get_http_session(&peer)).await {
                 Ok(Ok((session, reused))) => {
                     return Ok(Opened {
@@ -225,17 +240,17 @@ impl Client {
         Err(no_connection(endpoint, reason))
     }
 
-    fn peer(&self, route: Route<'_>, address: SocketAddr) -> HttpPeer {
+    fn peer(&self, route: Route<'_>, address: SocketAddr, connect: Duration) -> HttpPeer {
         let tls = route.endpoint.scheme == Scheme::Https;
         let mut peer = HttpPeer::new(address, tls, route.sni.to_owned());
         // Pools are separate by group, so another group never yields an idle connection of ours.
-        peer.group_key = match route.way.connection {
+        peer.group_key = match route.connection {
             Connection::Pooled => POOLED_GROUP,
             Connection::Fresh => FRESH_GROUP,
         };
         let options = &mut peer.options;
-        options.connection_timeout = Some(route.way.connect);
-        options.total_connection_timeout = Some(route.way.connect);
+        options.connection_timeout = Some(connect);
+        options.total_connection_timeout = Some(connect);
         options.idle_timeout = Some(IDLE);
         if tls && self.options.http2 {
             options.set_http_version(2, 1);

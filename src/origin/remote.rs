@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::metrics::METRICS;
 use crate::origin::answer::{self, Fault};
-use crate::origin::client::{Answer, Client, Connection, Failure, Repeat, Route, Way};
+use crate::origin::client::{Answer, Client, Connection, Failure, Repeat, Route, Terms};
 use crate::origin::endpoint::Endpoint;
 use crate::origin::endpoints::{Endpoints, Trouble};
 use crate::origin::location;
@@ -45,6 +45,15 @@ pub struct Remote {
     pub check: Option<Check>,
     /// What keeps faults that each request may meet from filling the log.
     pub faults: Seldom,
+}
+
+/// How a try gets its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    /// Which connection to take.
+    pub connection: Connection,
+    /// Longest wait for a new one, name look-up and TLS included.
+    pub connect: Duration,
 }
 
 /// An active health check.
@@ -79,9 +88,9 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            way,
+            connection: way.connection,
         };
-        match self.ask(route, &place, fetch).await {
+        match self.ask(route, &place, (fetch, way.connect)).await {
             Ok(answer) => self.believe(endpoint, (&place, fetch), answer, tally).await,
             Err(failure) => {
                 tally.fail(&failure.error);
@@ -110,11 +119,8 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            way: Way {
-                // Whether it takes connections is half of the question.
-                connection: Connection::Fresh,
-                connect: self.connect,
-            },
+            // Whether it takes connections is half of the question.
+            connection: Connection::Fresh,
         };
         let head = Fetch {
             head_only: true,
@@ -122,7 +128,7 @@ impl Remote {
         };
         let began = Instant::now();
         let trouble = match request::build(endpoint, &place, &head, None) {
-            Ok(parts) => match self.send(route, parts, &head).await {
+            Ok(parts) => match self.send(route, parts, (&head, self.connect)).await {
                 Ok(answer) if answer.status.is_server_error() => Some(Trouble::Unreachable),
                 Ok(_) => None,
                 // Neither health nor a fault of the endpoint.
@@ -146,27 +152,35 @@ impl Remote {
         self.store.dialect() == Dialect::Web
     }
 
-    async fn ask(&self, route: Route<'_>, place: &Place, fetch: &Fetch) -> Result<Answer, Failure> {
+    async fn ask(
+        &self,
+        route: Route<'_>,
+        place: &Place,
+        (fetch, connect): (&Fetch, Duration),
+    ) -> Result<Answer, Failure> {
         let fields = fetch.fields.as_deref().filter(|_| self.is_web());
         let mut parts = request::build(route.endpoint, place, fetch, fields)
             .map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
         let signed = timeout(SIGN_WAIT_MAX, self.store.sign(&mut parts)).await;
         signed.unwrap_or_else(|_| Err(Error::Credentials("signing timed out".into())))?;
-        self.send(route, parts, fetch).await
+        self.send(route, parts, (fetch, connect)).await
     }
 
     async fn send(
         &self,
         route: Route<'_>,
         mut parts: http::request::Parts,
-        fetch: &Fetch,
+        (fetch, connect): (&Fetch, Duration),
     ) -> Result<Answer, Failure> {
         debug_assert!(matches!(parts.method, Method::GET | Method::HEAD));
         request::introduce(&mut parts.headers, fetch.cdn_loop.as_ref());
         let started = Instant::now();
         let request = Request::from_parts(parts, Bytes::new());
-        let listener = fetch.interim.as_ref().filter(|_| self.is_web());
-        let answer = self.client.send(route, request, listener).await?;
+        let terms = Terms {
+            connect,
+            listener: fetch.interim.as_ref().filter(|_| self.is_web()),
+        };
+        let answer = self.client.send_on(terms, route, request).await?;
         METRICS
             .origin_first_byte_seconds
             .observe(started.elapsed().as_secs_f64());

@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::Deadlines;
 use crate::metrics::{METRICS, OriginResult};
-use crate::origin::client::{Connection, Failure, Repeat, Way};
+use crate::origin::client::{Connection, Failure, Repeat};
 use crate::origin::endpoints::{Shunned, Trouble};
 use crate::origin::gate::{Gate, Held};
-use crate::origin::remote::Remote;
+use crate::origin::remote::{Remote, Way};
 use crate::origin::resume;
 use crate::origin::{EndpointHealth, Error, Fetch, Origin, Reply, answer};
 
