@@ -236,6 +236,8 @@ fn overhead() {
             fetched: UnixMillis(0),
             initial_age: Duration::ZERO,
             freshness: Freshness::default(),
+            selection: None,
+            tags: Arc::from([]),
             stamp: Stamp::default(),
         };
         head.detach();

@@ -3,6 +3,7 @@
 //! Nothing here knows of Pingora's sessions. [`engine::Engine::open`] answers what an object is;
 //! [`reader::Reader`] gives its bytes as they come.
 
+pub mod beginning;
 pub mod budget;
 pub mod engine;
 pub mod explain;

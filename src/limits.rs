@@ -109,6 +109,14 @@ pub const VARY_VALUE_BYTES_MAX: usize = 128;
 /// Most ranges served in one multipart answer; more are answered by the whole object.
 pub const RANGES_MAX: usize = 8;
 
+/// Interim responses (1xx) read before one final head; an origin that sends more is refused. Each
+/// may be as large as a head and is for one client, who has use for two or three.
+pub const INTERIM_MAX: usize = 16;
+
+/// Requests that may wait for a place at one origin; more are refused at once. A quarter of the
+/// flights, so that one origin that is slow leaves room for the others.
+pub const ORIGIN_WAITERS_MAX: usize = FLIGHTS_MAX / 4;
+
 /// How long the origin is not asked again about an object that it failed to confirm.
 ///
 /// Meanwhile a stale copy is served at once, in place of one failing origin request after another.
@@ -131,6 +139,10 @@ pub const ATTEMPTS_MAX: usize = 4;
 
 /// Most objects remembered to vary; above it all are forgotten, which costs a look into Redis each.
 pub const VARIED_MAX: usize = 16_384;
+
+/// Most beginnings of objects kept for completion; above it all are forgotten. Each is one chunk at
+/// the most.
+pub const BEGINNINGS_MAX: usize = 64;
 
 /// Most pass marks and negative marks remembered; the oldest go first.
 pub const MARKS_MAX: usize = 65_536;

@@ -279,6 +279,9 @@ pub struct Metrics {
     pub origin_first_byte_seconds: Histogram,
     pub origin_retries: IntCounter,
     pub origin_resumes: IntCounter,
+    pub origin_in_flight: IntGauge,
+    pub origin_waits: IntCounter,
+    pub origin_interims_dropped: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
@@ -458,6 +461,23 @@ impl Metrics {
                 &r,
                 "weir_origin_resumes_total",
                 "Bodies that broke and were continued by a range request.",
+            ),
+            origin_in_flight: gauge(
+                &r,
+                "weir_origin_requests_in_flight",
+                "Requests to origins being answered, bodies included. Compare with a site's \
+                 origin_requests.",
+            ),
+            origin_waits: counter(
+                &r,
+                "weir_origin_waits_total",
+                "Requests that waited for a place at their origin. Rising, or busy in \
+                 weir_origin_requests_total: the origin is too slow, or origin_requests too small.",
+            ),
+            origin_interims_dropped: counter(
+                &r,
+                "weir_origin_interims_dropped_total",
+                "Interim responses (1xx) not passed on: too large, or faster than their client.",
             ),
             origin_endpoint_up: register(
                 &r,

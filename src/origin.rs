@@ -18,7 +18,9 @@ pub mod client;
 pub mod endpoint;
 pub mod endpoints;
 pub mod file;
+pub mod gate;
 pub mod google;
+pub mod interim;
 pub mod location;
 pub mod path;
 pub mod remote;
@@ -275,7 +277,8 @@ pub enum Refusal {
     WrongLength,
     /// A 304 to a request without validators.
     UnaskedNotModified,
-    /// Contradicting Content-Length fields, or a head that cannot be parsed.
+    /// Contradicting Content-Length fields, a head that cannot be parsed, or no final one after
+    /// [`crate::limits::INTERIM_MAX`] interim ones.
     MalformedHead,
     /// A store's redirect to another place: the wrong region or endpoint is configured.
     Redirected,

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::mpsc;
 
 use crate::asset;
+use crate::cache::beginning::Beginnings;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
 use crate::cache::marks::{Mark, Marks};
 use crate::cache::memory::Memory;
@@ -236,6 +237,7 @@ pub struct Engine {
     flights: Flights,
     marks: Mutex<Marks>,
     variants: Variants,
+    beginnings: Arc<Beginnings>,
 }
 
 impl Engine {
@@ -249,6 +251,7 @@ impl Engine {
             flights: Flights::default(),
             marks: Mutex::default(),
             variants: Variants::default(),
+            beginnings: Arc::default(),
         })
     }
 
@@ -351,6 +354,11 @@ impl Engine {
     /// What is known of objects that vary.
     pub(crate) fn variants(&self) -> &Variants {
         &self.variants
+    }
+
+    /// Partial answers that may be completed.
+    pub(crate) fn beginnings(&self) -> &Arc<Beginnings> {
+        &self.beginnings
     }
 
     /// Serves what memory has, and has it refreshed where that is due.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use crate::cache::beginning::Beginning;
 use crate::cache::engine::{Ask, Engine, Failure, How};
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::RunError;
@@ -124,15 +125,43 @@ impl Engine {
     async fn ask_origin(&self, ask: &Ask, stored: Option<&Stored>) -> Result<Arrival, Error> {
         let validators = stored.map(Stored::validators);
         let plan = Plan::of(ask, stored.and_then(|it| it.object.length()));
+        if plan == Plan::Whole
+            && stored.is_none()
+            && let Some(beginning) = self.beginnings().take(&ask.key)
+            && let Some(arrival) = self.complete(ask, beginning).await?
+        {
+            return Ok(arrival);
+        }
         let arrival = self.send(ask, plan, validators.clone()).await?;
         let status = arrival.reply.status;
         if status == StatusCode::RANGE_NOT_SATISFIABLE && matches!(plan, Plan::Block(_)) {
             return self.send(ask, Plan::HeadOnly, validators).await;
         }
-        if status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers) {
+        let is_block = matches!(plan, Plan::Block(_));
+        if is_block && status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers) {
             return self.send(ask, Plan::Whole, validators).await;
         }
         Ok(arrival)
+    }
+
+    /// Asks for what follows a beginning; `None` where that is not known to be of the same version.
+    async fn complete(&self, ask: &Ask, beginning: Beginning) -> Result<Option<Arrival>, Error> {
+        let head = beginning.head();
+        if !self.holds(head.subject()) || !head.suits(&ask.fields) {
+            return Ok(None);
+        }
+        let mut arrival = self.send(ask, Plan::Rest(beginning.end()), None).await?;
+        let is_part = arrival.reply.span.is_some();
+        if is_part {
+            let Some(reply) = beginning.join(arrival.reply) else {
+                return Ok(None);
+            };
+            arrival.reply = reply;
+        }
+        // An origin that has no more than that beginning says so by 416.
+        let is_answer = arrival.reply.status != StatusCode::RANGE_NOT_SATISFIABLE;
+        arrival.plan = Plan::Whole;
+        Ok(is_answer.then_some(arrival))
     }
 
     async fn send(

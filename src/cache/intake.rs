@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::asset::Maturity;
 use crate::cache::engine::{Ask, Engine, Failure, How};
@@ -15,7 +15,7 @@ use crate::cache::object::{Object, RunError, Stretch};
 use crate::cache::plan::{Plan, Shape, content_length};
 use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
-use crate::clock;
+use crate::clock::{self, UnixMillis};
 use crate::http::freshness::{self, Answer, Judgement};
 use crate::http::tags;
 use crate::http::vary::Selection;
@@ -55,6 +55,7 @@ impl Engine {
         for name in strip {
             head.headers.remove(name);
         }
+        date(&mut head.headers, arrival.arrived);
         let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
             return self.disown(ask, object, flight).await;
         };
@@ -114,8 +115,11 @@ impl Engine {
         self.unmark(&ask.key);
         let head = self.place(ask, head);
         let reply = arrival.reply;
-        match Shape::of(&head, &reply, plan, self.memory().whole_fill_max()) {
-            Shape::Pass => Ok(hand_over(ask, reply, plan, flight)),
+        match Shape::of(ask, &head, &reply, plan, self.memory().whole_fill_max()) {
+            Shape::Pass => {
+                let reply = self.beginnings().watch(self.memory(), head, reply);
+                Ok(hand_over(ask, reply, plan, flight))
+            }
             Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
             Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
         }
@@ -281,7 +285,9 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
         .or_else(|| content_length(&reply.headers));
     let mut headers = reply.headers.clone();
     headers.remove(CONTENT_LENGTH);
-    headers.remove(CONTENT_RANGE);
+    if reply.span.is_some() {
+        headers.remove(CONTENT_RANGE);
+    }
     let answer = Answer {
         status,
         headers: &headers,
@@ -301,6 +307,7 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
     for name in strip.into_iter().chain([AGE]) {
         headers.remove(name);
     }
+    date(&mut headers, arrival.arrived);
     let tags = tags::tags(&ask.source.site.name, &headers)?;
     let selection = Selection::of(&headers, &ask.fields).map(Arc::new);
     Some(Head {
@@ -318,11 +325,26 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
     })
 }
 
+/// Gives an answer a date where it has none (RFC 9110 section 6.6.1).
+fn date(headers: &mut HeaderMap, arrived: UnixMillis) {
+    let text = httpdate::fmt_http_date(arrived.to_system_time());
+    if !headers.contains_key(DATE)
+        && let Ok(value) = HeaderValue::try_from(text)
+    {
+        headers.insert(DATE, value);
+    }
+}
+
 /// Gives an answer that may not be stored to the one who asked for it.
 ///
 /// An answer to a part that only this cache asked for is of no use to the client, who asks again.
 fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
-    if reply.span.is_some() || (plan == Plan::HeadOnly && !ask.head_only) {
+    let is_asked = match plan {
+        Plan::Whole | Plan::Tail(_) => true,
+        Plan::HeadOnly => ask.head_only,
+        Plan::Block(_) | Plan::Rest(_) => reply.span.is_none(),
+    };
+    if !is_asked {
         flight.land(Landing::Pass);
     } else {
         // An origin that fails is not asked by all who wait, one by one.

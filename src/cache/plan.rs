@@ -20,6 +20,10 @@ pub enum Plan {
     Block(u64),
     /// No byte of it.
     HeadOnly,
+    /// The last bytes, wherever they begin: as the client asks.
+    Tail(u64),
+    /// What follows a beginning, up to the end.
+    Rest(u64),
 }
 
 /// What an answer becomes.
@@ -42,6 +46,9 @@ impl Plan {
         let may_be_huge = length.is_none_or(|length| length > WHOLE_FILL_BYTES_MAX);
         match ask.want {
             _ if ask.head_only => Self::HeadOnly,
+            Some(Wanted::Suffix(count)) if ask.fields.sees_client() && length.is_none() => {
+                Self::Tail(count)
+            }
             Some(Wanted::Suffix(_)) if by_block || may_be_huge => Self::HeadOnly,
             Some(Wanted::Span(first, _)) if by_block || first > 0 => {
                 Self::Block(first - first % BLOCK_BYTES)
@@ -56,6 +63,8 @@ impl Plan {
     pub fn range(self) -> Option<Wanted> {
         match self {
             Self::Block(first) => Some(Wanted::Span(first, first.saturating_add(BLOCK_BYTES - 1))),
+            Self::Tail(count) => Some(Wanted::Suffix(count)),
+            Self::Rest(first) => Some(Wanted::Span(first, u64::MAX)),
             Self::Whole | Self::HeadOnly => None,
         }
     }
@@ -65,20 +74,24 @@ impl Shape {
     /// Decides by the answer; `whole_max` is the largest object that one answer may fill.
     ///
     /// What is larger, or was asked for in part, needs a pin: without one its blocks could belong
-    /// to different versions. What ends with its connection may have been cut off, and an empty
-    /// answer to HEAD says nothing of the bytes; neither is stored.
+    /// to different versions. What ends with its connection may have been cut off: of a general
+    /// site it counts as complete, as RFC 9112 section 8 has it, elsewhere it is not stored. An
+    /// empty answer to HEAD says nothing of the bytes.
     #[must_use]
-    pub fn of(head: &Head, reply: &Reply, plan: Plan, whole_max: u64) -> Self {
+    pub fn of(ask: &Ask, head: &Head, reply: &Reply, plan: Plan, whole_max: u64) -> Self {
         let is_pinned = head.pin().is_some() && head.length.is_some();
         let is_huge = head.length.is_some_and(|length| length > whole_max);
         let takes_ranges = head.headers.get(ACCEPT_RANGES).is_none_or(|v| v != "none");
+        let is_doubtful = reply.body.delimited() == Delimited::Close && !ask.fields.sees_client();
         if let Some(span) = reply.span {
             let end = span.last.saturating_add(1);
             let run = Stretch {
                 first: span.first,
                 end: Some(end),
             };
-            return if is_pinned {
+            let is_aligned = span.first % BLOCK_BYTES == 0
+                && (end % BLOCK_BYTES == 0 || Some(end) == head.length);
+            return if is_pinned && is_aligned {
                 Self::Run(run)
             } else {
                 Self::Pass
@@ -90,11 +103,9 @@ impl Shape {
             }
             Plan::HeadOnly => Self::Pass,
             Plan::Whole if is_huge && is_pinned && takes_ranges => Self::ByBlock,
-            Plan::Whole | Plan::Block(_) if is_huge => Self::Pass,
-            Plan::Whole | Plan::Block(_) if reply.body.delimited() == Delimited::Close => {
-                Self::Pass
-            }
-            Plan::Whole | Plan::Block(_) => Self::Run(Stretch {
+            _ if is_huge => Self::Pass,
+            _ if is_doubtful => Self::Pass,
+            Plan::Whole | Plan::Block(_) | Plan::Tail(_) | Plan::Rest(_) => Self::Run(Stretch {
                 first: 0,
                 end: head.length,
             }),

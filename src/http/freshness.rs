@@ -17,7 +17,7 @@ use http::header::{
 use crate::clock::UnixMillis;
 use crate::config::SetCookie;
 use crate::http::cache_control::{CacheControl, Scope};
-use crate::http::{fields, targeted, vary};
+use crate::http::{fields, range, targeted, vary};
 
 /// Lifetimes of a stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -285,7 +285,7 @@ fn refusal(answer: &Answer<'_>, policy: &Policy) -> Option<NotStored> {
         Some(NotStored::Private)
     } else if answer.is_authorized && !is_for_others {
         Some(NotStored::Authorization)
-    } else if answer.headers.contains_key(CONTENT_RANGE) {
+    } else if range::is_part(answer.headers) {
         Some(NotStored::Partial)
     } else {
         None

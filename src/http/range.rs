@@ -5,7 +5,7 @@
 //! cold object is not known when its request arrives.
 
 use http::Method;
-use http::header::{DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
+use http::header::{CONTENT_RANGE, DATE, ETAG, HeaderMap, IF_RANGE, LAST_MODIFIED, RANGE};
 
 use crate::http::fields;
 use crate::limits;
@@ -74,7 +74,7 @@ pub fn stands(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let served = fields::single_date(stored, DATE);
     let strong = match (fields::date(modified), served) {
         (Some(modified), Some(served)) => modified < served,
-        (Some(_), None) => true,
+        (Some(_), None) => false,
         (None, _) => false,
     };
     strong && wanted == modified.as_bytes()
@@ -162,6 +162,19 @@ fn overlap(parts: &[(u64, u64)]) -> bool {
 
 /// The one unit known, with its equals sign; units are case-insensitive (section 14.1).
 const BYTES: &[u8] = b"bytes=";
+
+/// Whether Content-Range says that a body is a part of its object (RFC 9110 section 14.4). A value
+/// of no known unit says nothing, and stands in a 200 like any other field.
+#[must_use]
+pub fn is_part(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_RANGE).iter().any(|value| {
+        let unit = value.as_bytes().trim_ascii_start().get(..UNIT.len());
+        unit.is_some_and(|unit| unit.eq_ignore_ascii_case(UNIT))
+    })
+}
+
+/// The only range unit known here (RFC 9110 section 14.1.2).
+const UNIT: &[u8] = b"bytes";
 
 #[cfg(test)]
 mod tests {
@@ -264,7 +277,7 @@ mod tests {
             (&[(ETAG, "\"1\"")], "W/\"1\"", false),
             (&[], "\"1\"", false),
             (&[(LAST_MODIFIED, EARLY), (DATE, LATE)], EARLY, true),
-            (&[(LAST_MODIFIED, EARLY)], EARLY, true),
+            (&[(LAST_MODIFIED, EARLY)], EARLY, false),
             (&[(LAST_MODIFIED, EARLY), (DATE, EARLY)], EARLY, false),
             (&[(LAST_MODIFIED, EARLY), (DATE, LATE)], LATE, false),
             (&[(LAST_MODIFIED, "x"), (DATE, LATE)], "x", false),

@@ -4,12 +4,12 @@
 //! What passes here is what an HTTP cache may believe; everything else has a name in [`Refusal`].
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, LAST_MODIFIED,
-    TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::http::range::Wanted;
+use crate::http::range::{self, Wanted};
 use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
 use crate::origin::{Fetch, Pin, Refusal, Span, Validators};
 
@@ -17,6 +17,15 @@ use crate::origin::{Fetch, Pin, Refusal, Span, Validators};
 const STATUS_MAX: u16 = 599;
 /// Colon, space and line end of a field.
 const FIELD_OVERHEAD_BYTES: usize = 4;
+/// Transfer codings that change the body (RFC 9112 section 7), but for the one that we undo.
+const CODINGS: [&str; 6] = [
+    "compress",
+    "deflate",
+    "gzip",
+    "x-compress",
+    "x-gzip",
+    "identity",
+];
 
 /// Why an answer is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +58,10 @@ pub fn check(
     }
     check_size(headers)?;
     let length = content_length(headers)?;
-    check_transfer_encoding(headers)?;
+    check_transfer_encoding(fetch, headers)?;
     match status {
         StatusCode::OK => {
-            if headers.contains_key(CONTENT_RANGE) {
+            if range::is_part(headers) {
                 return Err(Refusal::PartialAsWhole.into());
             }
             check_pin(fetch.pin.as_ref(), headers, length)?;
@@ -119,7 +128,11 @@ pub fn promises_nothing(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether a head is one that may be kept and passed on.
+///
+/// # Errors
+/// [`Refusal::HeadTooLarge`] where it is above the bounds.
+pub fn check_size(headers: &HeaderMap) -> Result<(), Refusal> {
     let field = |(name, value): (&HeaderName, &HeaderValue)| {
         name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES
     };
@@ -150,15 +163,15 @@ fn check_partial(fetch: &Fetch, headers: &HeaderMap, length: Option<u64>) -> Res
     if multipart {
         return Err(Refusal::UnaskedPartial);
     }
-    if headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    let encoded = codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded && !offers_codings(fetch) {
         return Err(Refusal::Encoded);
     }
     let span = content_range(headers).ok_or(Refusal::WrongRange)?;
-    if span != expected(wanted, span.total) {
+    // The client that asks for the last bytes reads itself which it is given.
+    let is_tail = matches!(wanted, Wanted::Suffix(_)) && sees_client(fetch);
+    if span != expected(wanted, span.total) && !is_tail {
         return Err(Refusal::WrongRange);
     }
     let carried = (span.last - span.first).saturating_add(1);
@@ -195,13 +208,45 @@ fn content_range(headers: &HeaderMap) -> Option<Span> {
     (first <= last && last < total).then_some(Span { first, last, total })
 }
 
-fn check_transfer_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether the origin is asked in the name of one client.
+fn sees_client(fetch: &Fetch) -> bool {
+    let fields = fetch.fields.as_ref();
+    fetch.pin.is_none() && fields.is_some_and(|fields| fields.sees_client())
+}
+
+/// Whether the client's wish for codings other than identity went into the request.
+fn offers_codings(fetch: &Fetch) -> bool {
+    let fields = fetch.fields.as_ref();
+    fields.is_some_and(|fields| fields.headers().contains_key(ACCEPT_ENCODING))
+}
+
+/// Chunked is what we asked for. An origin that sees the client's fields may also name a coding
+/// that nobody knows: it changes nothing, and the body ends with its connection (RFC 9112
+/// section 6.3), which is then not used again.
+fn check_transfer_encoding(fetch: &Fetch, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut fields = headers.get_all(TRANSFER_ENCODING).iter();
     match (fields.next(), fields.next()) {
         (None, _) => Ok(()),
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(only), None) if is_chunked(only) => Ok(()),
+        (Some(only), None) if fetch.fields.is_some() && is_unknown(only) => Ok(()),
         _ => Err(Refusal::MalformedHead),
     }
+}
+
+/// Whether a Transfer-Encoding field says that the body comes in chunks, and nothing else.
+#[must_use]
+pub fn is_chunked(coding: &HeaderValue) -> bool {
+    coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+}
+
+fn is_unknown(coding: &HeaderValue) -> bool {
+    coding.to_str().is_ok_and(|name| {
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let known = CODINGS
+            .iter()
+            .any(|coding| name.eq_ignore_ascii_case(coding));
+        !name.is_empty() && plain && !known && !name.eq_ignore_ascii_case("trailers")
+    })
 }
 
 fn check_pin(pin: Option<&Pin>, headers: &HeaderMap, total: Option<u64>) -> Result<(), Fault> {
@@ -253,6 +298,7 @@ fn starts_with(value: &[u8], prefix: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::forward::Fields;
 
     fn head(fields: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -266,6 +312,15 @@ mod tests {
         Fetch {
             path: "/a".into(),
             range: Some(wanted),
+            ..Fetch::default()
+        }
+    }
+
+    /// A fetch whose request has a field of the client's.
+    fn general(wanted: Option<Wanted>, field: (&'static str, &'static str)) -> Fetch {
+        Fetch {
+            range: wanted,
+            fields: Some(Fields::of(&head(&[field]))),
             ..Fetch::default()
         }
     }
@@ -420,6 +475,51 @@ mod tests {
                 "{status} {fields:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_encoded_part_is_believed_only_where_the_client_s_wish_for_codings_was_sent() {
+        let asked = Some(Wanted::Span(0, 9));
+        let part = [
+            ("content-range", "bytes 0-9/100"),
+            ("content-encoding", "gzip"),
+        ];
+        for (fetch, expected) in [
+            (general(asked, ("accept-encoding", "gzip")), span(0, 9, 100)),
+            (general(asked, ("accept", "*/*")), refused(Refusal::Encoded)),
+            (ranged(Wanted::Span(0, 9)), refused(Refusal::Encoded)),
+        ] {
+            assert_eq!(answer(&fetch, 206, &part), expected);
+        }
+        let wrong = [
+            ("content-range", "bytes 0-8/100"),
+            ("content-encoding", "gzip"),
+        ];
+        let offered = general(asked, ("accept-encoding", "gzip"));
+        assert_eq!(answer(&offered, 206, &wrong), refused(Refusal::WrongRange));
+    }
+
+    #[test]
+    fn a_coding_that_nobody_knows_is_passed_where_the_origin_sees_the_client() {
+        let malformed = refused(Refusal::MalformedHead);
+        for (coding, expected) in [
+            ("chunked", Ok(None)),
+            ("abcdef", Ok(None)),
+            ("gzip", malformed),
+            ("X-Gzip", malformed),
+            ("identity", malformed),
+            ("gzip, chunked", malformed),
+            ("abc, chunked", malformed),
+            ("abc;q=1", malformed),
+            ("", malformed),
+        ] {
+            let fields = [("transfer-encoding", coding)];
+            let fetch = general(None, ("accept", "*/*"));
+            assert_eq!(answer(&fetch, 200, &fields), expected, "{coding}");
+        }
+        let twice = [("transfer-encoding", "abc"), ("transfer-encoding", "abc")];
+        assert_eq!(answer(&general(None, ("a", "b")), 200, &twice), malformed);
+        assert_eq!(answer(&Fetch::default(), 200, &twice[..1]), malformed);
     }
 
     #[test]

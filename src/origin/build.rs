@@ -12,6 +12,7 @@ use crate::origin::client::{Client, Options};
 use crate::origin::endpoint::Endpoint;
 use crate::origin::endpoints::{Endpoints, Recovery};
 use crate::origin::file::Directory;
+use crate::origin::gate::Gate;
 use crate::origin::google::{self, Google};
 use crate::origin::remote::{Check, Remote};
 use crate::origin::retry::Retrying;
@@ -120,10 +121,13 @@ fn remote(site: &Site, store: impl Store) -> Result<Arc<dyn Origin>, BuildError>
         store: Box::new(store),
         client: Arc::new(client),
         endpoints: Endpoints::new(&site.name, endpoints(site)?, recovery),
+        connect: site.deadlines.connect,
         check,
         faults: Seldom::default(),
     };
-    Ok(Arc::new(Retrying::new(remote, site.deadlines)))
+    // Who waits longer for a place than for an answer has little use for either.
+    let gate = Gate::new(site.origin_requests_max, site.deadlines.first_byte);
+    Ok(Arc::new(Retrying::new(remote, site.deadlines, gate)))
 }
 
 fn endpoints(site: &Site) -> Result<Vec<Endpoint>, BuildError> {

@@ -19,14 +19,16 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{ErrorType, RetryType};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::Deadlines;
+use crate::limits::INTERIM_MAX;
 use crate::origin::endpoint::{Endpoint, Scheme};
 use crate::origin::endpoints::Trouble;
 use crate::origin::resolver::Resolver;
 use crate::origin::wire::{Framing, Lease, Wire};
-use crate::origin::{Delimited, Error, Refusal, answer};
+use crate::origin::{Delimited, Error, Interim, Refusal, answer, interim};
 
 /// Idle connections kept for one origin.
 const POOL: usize = 256;
@@ -80,8 +82,29 @@ pub struct Route<'a> {
     pub endpoint: &'a Endpoint,
     /// Name that the certificate must have.
     pub sni: &'a str,
+    /// How to get there.
+    pub way: Way,
+}
+
+/// How a try gets its connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
     /// Which connection to take.
     pub connection: Connection,
+    /// Longest wait for a new one, name look-up and TLS included.
+    pub connect: Duration,
+}
+
+/// Whether a request may be sent again without costing a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It may not.
+    Never,
+    /// A pooled connection died before anything of a response came, which says nothing of the
+    /// endpoint. It may have seen the request.
+    Unanswered,
+    /// The endpoint said that it did not look at the request (HTTP/2).
+    Unprocessed,
 }
 
 /// An answer as it came, unchecked but for its framing.
@@ -99,8 +122,8 @@ pub struct Answer {
 pub struct Failure {
     /// What happened.
     pub error: Error,
-    /// Whether a pooled connection died before the head, which says nothing of the endpoint.
-    pub stale: bool,
+    /// Whether the request may be sent again on a new connection, as if this had not been.
+    pub repeat: Repeat,
     /// What it says of the endpoint.
     pub trouble: Option<Trouble>,
 }
@@ -114,7 +137,7 @@ impl From<Error> for Failure {
         };
         Self {
             error,
-            stale: false,
+            repeat: Repeat::Never,
             trouble,
         }
     }
@@ -144,7 +167,8 @@ impl Client {
 
     /// Sends `request` and waits for the head of its answer.
     ///
-    /// The URI of the request gives path and query only; its Host field must be set.
+    /// The URI of the request gives path and query only; its Host field must be set. `listener` is
+    /// told of interim responses. Over HTTP/2 none are seen: Pingora skips them.
     ///
     /// # Errors
     /// A [`Failure`] where no well-formed head came in time.
@@ -152,13 +176,14 @@ impl Client {
         self: &Arc<Self>,
         route: Route<'_>,
         request: Request<Bytes>,
+        listener: Option<&mpsc::Sender<Interim>>,
     ) -> Result<Answer, Failure> {
         let method = request.method().clone();
         let (header, body) =
             header_of(request).map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
         let mut opened = self.open(route).await?;
         let waited = self.options.deadlines.first_byte;
-        let head = exchange(&mut opened.session, header, body);
+        let head = exchange(&mut opened.session, header, body, listener);
         match timeout(waited, head).await {
             Err(_) => Err(Failure::from(Error::FirstByte {
                 endpoint: route.endpoint.to_string(),
@@ -171,7 +196,7 @@ impl Client {
 
     async fn open(&self, route: Route<'_>) -> Result<Opened, Failure> {
         let endpoint = route.endpoint;
-        let deadline = Instant::now() + self.options.deadlines.connect;
+        let deadline = Instant::now() + route.way.connect;
         let lookup = self.resolver.resolve(&endpoint.host, endpoint.port);
         let addresses = match timeout_at(deadline, lookup).await {
             Ok(Ok(addresses)) => addresses,
@@ -204,13 +229,13 @@ impl Client {
         let tls = route.endpoint.scheme == Scheme::Https;
         let mut peer = HttpPeer::new(address, tls, route.sni.to_owned());
         // Pools are separate by group, so another group never yields an idle connection of ours.
-        peer.group_key = match route.connection {
+        peer.group_key = match route.way.connection {
             Connection::Pooled => POOLED_GROUP,
             Connection::Fresh => FRESH_GROUP,
         };
         let options = &mut peer.options;
-        options.connection_timeout = Some(self.options.deadlines.connect);
-        options.total_connection_timeout = Some(self.options.deadlines.connect);
+        options.connection_timeout = Some(route.way.connect);
+        options.total_connection_timeout = Some(route.way.connect);
         options.idle_timeout = Some(IDLE);
         if tls && self.options.http2 {
             options.set_http_version(2, 1);
@@ -226,22 +251,27 @@ impl Client {
         &self,
         endpoint: &Endpoint,
         opened: &Opened,
-        mut error: Box<pingora::Error>,
+        error: Box<pingora::Error>,
     ) -> Failure {
-        error.retry.decide_reuse(opened.reused);
-        let again = matches!(error.retry, RetryType::Decided(true));
+        // After an interim response the request was being looked at.
+        let untouched = opened.session.response_header().is_none();
+        let repeat = match error.retry {
+            RetryType::Decided(true) => Repeat::Unprocessed,
+            _ if opened.reused && untouched => Repeat::Unanswered,
+            _ => Repeat::Never,
+        };
         match error.etype() {
             ErrorType::H2Downgrade | ErrorType::InvalidH2 => {
                 self.connector.prefer_h1(&opened.peer);
                 Failure {
-                    stale: true,
+                    repeat: Repeat::Unprocessed,
                     ..no_connection(endpoint, error.to_string())
                 }
             }
             ErrorType::InvalidHTTPHeader => refused(endpoint, Refusal::MalformedHead),
             // One object may make a server drop its connections; that is no dead server.
             _ => Failure {
-                stale: again || opened.reused,
+                repeat,
                 trouble: Some(Trouble::Silent),
                 ..no_connection(endpoint, format!("closed before the head: {error}"))
             },
@@ -273,8 +303,10 @@ impl Client {
             Ok(length) => length,
             Err(reason) => return Err(refused(endpoint, reason)),
         };
-        let explicit_end =
-            opened.session.as_http2().is_some() || headers.contains_key(TRANSFER_ENCODING);
+        let chunked = headers
+            .get(TRANSFER_ENCODING)
+            .is_some_and(answer::is_chunked);
+        let explicit_end = opened.session.as_http2().is_some() || chunked;
         let delimited = match length {
             Some(_) => Delimited::Length,
             None if explicit_end => Delimited::Chunked,
@@ -327,22 +359,28 @@ async fn exchange(
     session: &mut HttpSession,
     header: Box<RequestHeader>,
     body: Bytes,
+    listener: Option<&mpsc::Sender<Interim>>,
 ) -> pingora::Result<()> {
     session.write_request_header(header).await?;
     if !body.is_empty() {
         session.write_request_body(body, true).await?;
     }
     session.finish_request_body().await?;
-    loop {
+    for _ in 0..=INTERIM_MAX {
         session.read_response_header().await?;
-        let status = session.response_header().map(|head| head.status);
-        let interim = status.is_some_and(|status| {
-            status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-        });
-        if !interim {
+        let Some(head) = session.response_header() else {
+            return Ok(());
+        };
+        let status = head.status;
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
+        if let Some(listener) = listener {
+            interim::tell(listener, status, &head.headers);
+        }
     }
+    let why = "more interim responses than any client has use for";
+    pingora::Error::e_explain(ErrorType::InvalidHTTPHeader, why)
 }
 
 /// Whether an HTTP/1 head has Transfer-Encoding where it must not (RFC 9112 sections 6.1, 6.3).

@@ -24,9 +24,9 @@ use crate::origin::EndpointHealth;
 use crate::origin::endpoint::Endpoint;
 
 /// Failures in a row that take an endpoint down.
-const FAILURES_MAX: u32 = 3;
+pub(super) const FAILURES_MAX: u32 = 3;
 /// First pause of an endpoint that is down; doubled with each failure after it.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
+pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -133,6 +133,26 @@ impl Endpoints {
         self.claim(second.or(silent)?, now)
     }
 
+    /// Whether nobody may be asked now: nothing is to be waited for.
+    #[must_use]
+    pub fn are_down(&self, now: Instant) -> bool {
+        self.others(now, &[]).next().is_none()
+    }
+
+    /// Whether somebody may be asked now but for those `barred`.
+    #[must_use]
+    pub fn has_other(&self, now: Instant, barred: &[usize]) -> bool {
+        self.others(now, barred).next().is_some()
+    }
+
+    fn others(&self, now: Instant, barred: &[usize]) -> impl Iterator<Item = usize> {
+        (0..self.list.len()).filter(move |index| {
+            let readiness = self.readiness(*index, now);
+            !barred.contains(index)
+                && matches!(readiness, Some(Readiness::Ready | Readiness::Silent))
+        })
+    }
+
     /// Takes the one try that a pause ends with, so that not every request waits for a dead host.
     fn claim(&self, index: usize, now: Instant) -> Option<usize> {
         let entry = self.list.get(index)?;
@@ -172,6 +192,15 @@ impl Endpoints {
             .is_some_and(|down| down.why == Cause::Unreachable);
         if !(unreachable && self.recovery == Recovery::Check) {
             entry.rise(&mut state);
+        }
+    }
+
+    /// Notes that the endpoint answered "not now": it took the connection, so it is not what it was
+    /// down for. Whether it is well is for a check to say, where there is one.
+    pub fn answered(&self, index: usize) {
+        let entry = self.list.get(index);
+        if let Some(entry) = entry.filter(|_| self.recovery == Recovery::Request) {
+            entry.rise(&mut entry.state());
         }
     }
 
@@ -356,6 +385,28 @@ mod tests {
         endpoints.succeeded(0, later);
         assert_eq!(endpoints.choose(later, NOBODY), Some(0));
         assert!(endpoints.health()[0].up);
+    }
+
+    #[test]
+    fn an_answer_of_not_now_closes_what_refused_connections_opened() {
+        for (recovery, expected) in [(Recovery::Request, Some(0)), (Recovery::Check, None)] {
+            let (endpoints, now) = (endpoints(1, recovery), Instant::now());
+            fail(&endpoints, 0, Trouble::Unreachable, now);
+            assert!(endpoints.are_down(now));
+            endpoints.answered(0);
+            assert_eq!(endpoints.choose(now, NOBODY), expected);
+            assert_eq!(endpoints.are_down(now), expected.is_none());
+        }
+    }
+
+    #[test]
+    fn who_is_left_to_ask_is_neither_down_nor_barred() {
+        let (endpoints, now) = (endpoints(2, Recovery::Request), Instant::now());
+        assert!(endpoints.has_other(now, &[0]));
+        assert!(!endpoints.has_other(now, &[0, 1]));
+        fail(&endpoints, 1, Trouble::Unreachable, now);
+        assert!(!endpoints.has_other(now, &[0]));
+        assert!(!endpoints.are_down(now));
     }
 
     #[test]

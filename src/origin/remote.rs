@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::metrics::METRICS;
 use crate::origin::answer::{self, Fault};
-use crate::origin::client::{Answer, Client, Connection, Failure, Route};
+use crate::origin::client::{Answer, Client, Connection, Failure, Repeat, Route, Way};
 use crate::origin::endpoint::Endpoint;
 use crate::origin::endpoints::{Endpoints, Trouble};
 use crate::origin::location;
@@ -39,6 +39,8 @@ pub struct Remote {
     pub client: Arc<Client>,
     /// To whom.
     pub endpoints: Endpoints,
+    /// Longest wait of a check for a connection.
+    pub connect: Duration,
     /// What an active check asks for, and how often.
     pub check: Option<Check>,
     /// What keeps faults that each request may meet from filling the log.
@@ -68,12 +70,7 @@ impl Remote {
     ///
     /// # Errors
     /// A [`Failure`] where no usable answer came.
-    pub async fn attempt(
-        &self,
-        index: usize,
-        fetch: &Fetch,
-        connection: Connection,
-    ) -> Result<Reply, Failure> {
+    pub async fn attempt(&self, index: usize, fetch: &Fetch, way: Way) -> Result<Reply, Failure> {
         let endpoint = self.endpoints.get(index).ok_or(Error::Down)?;
         let Some(place) = self.store.place(endpoint, fetch) else {
             return Ok(bare(StatusCode::NOT_FOUND, &HeaderMap::new()));
@@ -82,7 +79,7 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            connection,
+            way,
         };
         match self.ask(route, &place, fetch).await {
             Ok(answer) => self.believe(endpoint, (&place, fetch), answer, tally).await,
@@ -113,20 +110,23 @@ impl Remote {
         let route = Route {
             endpoint,
             sni: &place.sni,
-            // Whether it takes connections is half of the question.
-            connection: Connection::Fresh,
+            way: Way {
+                // Whether it takes connections is half of the question.
+                connection: Connection::Fresh,
+                connect: self.connect,
+            },
         };
         let head = Fetch {
             head_only: true,
             ..Fetch::default()
         };
         let began = Instant::now();
-        let trouble = match request::build(endpoint, &place, &head) {
-            Ok(parts) => match self.send(route, parts, None).await {
+        let trouble = match request::build(endpoint, &place, &head, None) {
+            Ok(parts) => match self.send(route, parts, &head).await {
                 Ok(answer) if answer.status.is_server_error() => Some(Trouble::Unreachable),
                 Ok(_) => None,
                 // Neither health nor a fault of the endpoint.
-                Err(failure) if failure.stale => return,
+                Err(failure) if failure.repeat != Repeat::Never => return,
                 Err(failure) => failure.trouble.or(Some(Trouble::Unreachable)),
             },
             Err(_) => Some(Trouble::Unreachable),
@@ -140,25 +140,33 @@ impl Remote {
         }
     }
 
+    /// Whether the store is meant for clients: an object store has no use for their fields, and
+    /// what it says in between is of its internals.
+    fn is_web(&self) -> bool {
+        self.store.dialect() == Dialect::Web
+    }
+
     async fn ask(&self, route: Route<'_>, place: &Place, fetch: &Fetch) -> Result<Answer, Failure> {
-        let mut parts = request::build(route.endpoint, place, fetch)
+        let fields = fetch.fields.as_deref().filter(|_| self.is_web());
+        let mut parts = request::build(route.endpoint, place, fetch, fields)
             .map_err(|_| refused(route.endpoint, Refusal::MalformedHead))?;
         let signed = timeout(SIGN_WAIT_MAX, self.store.sign(&mut parts)).await;
         signed.unwrap_or_else(|_| Err(Error::Credentials("signing timed out".into())))?;
-        self.send(route, parts, fetch.cdn_loop.as_ref()).await
+        self.send(route, parts, fetch).await
     }
 
     async fn send(
         &self,
         route: Route<'_>,
         mut parts: http::request::Parts,
-        cdn_loop: Option<&HeaderValue>,
+        fetch: &Fetch,
     ) -> Result<Answer, Failure> {
         debug_assert!(matches!(parts.method, Method::GET | Method::HEAD));
-        request::introduce(&mut parts.headers, cdn_loop);
+        request::introduce(&mut parts.headers, fetch.cdn_loop.as_ref());
         let started = Instant::now();
         let request = Request::from_parts(parts, Bytes::new());
-        let answer = self.client.send(route, request).await?;
+        let listener = fetch.interim.as_ref().filter(|_| self.is_web());
+        let answer = self.client.send(route, request, listener).await?;
         METRICS
             .origin_first_byte_seconds
             .observe(started.elapsed().as_secs_f64());
@@ -212,8 +220,12 @@ impl Remote {
         let Answer {
             status,
             mut headers,
-            body,
+            mut body,
         } = answer;
+        if let Some(span) = span {
+            // What comes in chunks may be more or less than Content-Range says.
+            body.expect((span.last - span.first).saturating_add(1));
+        }
         let dialect = self.store.dialect();
         let plain = matches!(
             status,

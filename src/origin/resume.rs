@@ -58,6 +58,7 @@ pub(super) fn wrap(tries: &Arc<Tries>, fetch: &Fetch, reply: Reply, course: Cour
         fetch: Fetch {
             path: fetch.path.clone(),
             query: fetch.query.clone(),
+            fields: fetch.fields.clone(),
             cdn_loop: fetch.cdn_loop.clone(),
             pin,
             ..Fetch::default()

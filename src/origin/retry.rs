@@ -3,7 +3,11 @@
 //! Only GET and HEAD come here, so every request may be repeated. Another endpoint is asked at
 //! once; the same one after a capped, jittered pause, and not at all once it kept a request
 //! waiting in vain: it would do so again. A pooled connection that was dead costs no try, once,
-//! since it says nothing of the endpoint.
+//! since it says nothing of the endpoint; where there is one try only, a request that the origin
+//! may have seen is not repeated even then.
+//!
+//! Connecting takes one deadline in all, however many endpoints are tried: half of what is left of
+//! it while there is another one to ask.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +18,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::Deadlines;
 use crate::metrics::{METRICS, OriginResult};
-use crate::origin::client::{Connection, Failure};
+use crate::origin::client::{Connection, Failure, Repeat, Way};
 use crate::origin::endpoints::{Shunned, Trouble};
+use crate::origin::gate::{Gate, Held};
 use crate::origin::remote::Remote;
 use crate::origin::resume;
-use crate::origin::{EndpointHealth, Error, Fetch, Origin, Reply};
+use crate::origin::{EndpointHealth, Error, Fetch, Origin, Reply, answer};
 
 /// Upper end of the first pause; doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -28,6 +33,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A remote store with retries and resuming.
 pub struct Retrying {
     tries: Arc<Tries>,
+    gate: Gate,
 }
 
 /// What retries and resuming share.
@@ -62,13 +68,62 @@ impl Course {
 }
 
 impl Retrying {
-    /// Wraps one-try access to a store.
+    /// Wraps one-try access to a store behind `gate`.
     #[must_use]
-    pub fn new(remote: Remote, deadlines: Deadlines) -> Self {
+    pub fn new(remote: Remote, deadlines: Deadlines, gate: Gate) -> Self {
         let tries = Tries { remote, deadlines };
         Self {
             tries: Arc::new(tries),
+            gate,
         }
+    }
+}
+
+/// What one request may still spend.
+struct Budget {
+    tries: u32,
+    /// No try begins later.
+    until: Instant,
+    /// On connecting.
+    connect: Duration,
+    /// Whether the last try found no connection.
+    refused: bool,
+}
+
+impl Budget {
+    fn new(deadlines: Deadlines) -> Self {
+        Self {
+            tries: deadlines.tries.max(1),
+            // A client waits for two silent endpoints at most.
+            until: Instant::now() + deadlines.connect + deadlines.first_byte,
+            connect: deadlines.connect,
+            refused: false,
+        }
+    }
+
+    fn spend(&mut self, tried: &Result<Reply, Failure>, span: Duration) {
+        self.tries = self.tries.saturating_sub(1);
+        self.refused = matches!(
+            tried,
+            Err(failure) if failure.trouble == Some(Trouble::Unreachable)
+        );
+        if self.refused {
+            self.connect = self.connect.saturating_sub(span);
+        }
+    }
+
+    /// How long to wait before the same endpoint is asked again.
+    fn pause(&mut self, failures: u32) -> Duration {
+        if !self.refused {
+            return pause(failures);
+        }
+        let pause = pause(failures).min(self.connect / 2);
+        self.connect = self.connect.saturating_sub(pause);
+        pause
+    }
+
+    fn is_left(&self, now: Instant) -> bool {
+        self.tries > 0 && now < self.until && !self.connect.is_zero()
     }
 }
 
@@ -78,9 +133,19 @@ impl Origin for Retrying {
         if let Some(reply) = self.tries.remote.unasked(fetch) {
             return Ok(reply);
         }
+        // Nobody waits for a place at an origin that is not there.
+        if self.tries.remote.endpoints.are_down(Instant::now()) {
+            return Err(unsent(OriginResult::Down, Error::Down));
+        }
+        let entered = self.gate.enter().await;
+        let seat = entered.map_err(|error| unsent(OriginResult::Busy, error))?;
         let mut course = Course::new();
         let reply = self.tries.ask(fetch, &mut course).await?;
-        Ok(resume::wrap(&self.tries, fetch, reply, course))
+        let mut reply = resume::wrap(&self.tries, fetch, reply, course);
+        if !is_over(fetch, &reply) {
+            reply.body = Box::new(Held::new(reply.body, seat));
+        }
+        Ok(reply)
     }
 
     fn health(&self) -> Vec<EndpointHealth> {
@@ -98,8 +163,7 @@ impl Tries {
     /// # Errors
     /// That of the last try, or [`Error::Down`] where there was none.
     pub(super) async fn ask(&self, fetch: &Fetch, course: &mut Course) -> Result<Reply, Error> {
-        let mut left = self.resumes().saturating_add(1);
-        let give_up = Instant::now() + self.patience();
+        let mut budget = Budget::new(self.deadlines);
         let mut connection = Connection::Pooled;
         let mut last = None;
         let mut failures = 0;
@@ -109,37 +173,69 @@ impl Tries {
                 barred: &course.silent,
             };
             let Some(index) = self.remote.endpoints.choose(Instant::now(), shunned) else {
-                return last.unwrap_or_else(|| {
-                    METRICS.origin_requests.of(OriginResult::Down).inc();
-                    Err(Error::Down)
-                });
+                return last.unwrap_or_else(|| Err(unsent(OriginResult::Down, Error::Down)));
             };
+            // Its body may still be on the wire.
+            drop(last.take());
             if failures > 0 {
                 METRICS.origin_retries.inc();
                 if course.last == Some(index) {
-                    sleep(pause(failures)).await;
+                    sleep(budget.pause(failures)).await;
                 }
             }
             let began = Instant::now();
-            let mut tried = self.remote.attempt(index, fetch, connection).await;
-            if matches!(&tried, Err(failure) if failure.stale) && connection == Connection::Pooled {
-                METRICS.origin_retries.inc();
-                tried = self.remote.attempt(index, fetch, Connection::Fresh).await;
-            }
-            left = left.saturating_sub(1);
+            let way = Way {
+                connection,
+                connect: self.share(index, &budget, course),
+            };
+            let tried = self.attempt(index, fetch, way).await;
+            budget.spend(&tried, began.elapsed());
             if tried.is_err() {
                 // The pool may hold more connections to the same dead process.
                 connection = Connection::Fresh;
             }
             course.last = Some(index);
             let helps = self.note(index, &tried, began, course);
-            let again = helps && left > 0 && Instant::now() < give_up;
-            if !again {
+            if !helps || !budget.is_left(Instant::now()) {
                 self.confirm(course);
                 return settled(tried);
             }
             last = Some(settled(tried));
             failures += 1;
+        }
+    }
+
+    /// Asks once, and once more where a pooled connection was dead.
+    async fn attempt(&self, index: usize, fetch: &Fetch, way: Way) -> Result<Reply, Failure> {
+        let tried = self.remote.attempt(index, fetch, way).await;
+        let repeat = tried
+            .as_ref()
+            .map_or_else(|failure| failure.repeat, |_| Repeat::Never);
+        let repeats = match repeat {
+            Repeat::Never => false,
+            Repeat::Unanswered => self.deadlines.tries > 1,
+            Repeat::Unprocessed => true,
+        };
+        if !repeats || way.connection == Connection::Fresh {
+            return tried;
+        }
+        METRICS.origin_retries.inc();
+        let fresh = Way {
+            connection: Connection::Fresh,
+            ..way
+        };
+        self.remote.attempt(index, fetch, fresh).await
+    }
+
+    /// How long to wait for a connection: something is left for another endpoint that may have one.
+    fn share(&self, index: usize, budget: &Budget, course: &Course) -> Duration {
+        let mut tried = course.blamed.clone();
+        tried.push(index);
+        let endpoints = &self.remote.endpoints;
+        if budget.tries > 1 && endpoints.has_other(Instant::now(), &tried) {
+            budget.connect / 2
+        } else {
+            budget.connect
         }
     }
 
@@ -153,11 +249,6 @@ impl Tries {
         sleep(pause(failures)).await;
     }
 
-    /// No try begins later than one may take: a client waits for two silent endpoints at most.
-    fn patience(&self) -> Duration {
-        self.deadlines.connect + self.deadlines.first_byte
-    }
-
     /// Tells the endpoint's health of a try, and says whether another one may help.
     fn note(
         &self,
@@ -168,7 +259,11 @@ impl Tries {
     ) -> bool {
         let endpoints = &self.remote.endpoints;
         let failure = match tried {
-            Ok(reply) if is_passing(reply.status) => return true,
+            Ok(reply) if is_passing(reply.status) => {
+                course.refusing = None;
+                endpoints.answered(index);
+                return true;
+            }
             Ok(_) => {
                 course.refusing = None;
                 endpoints.succeeded(index, Instant::now());
@@ -200,6 +295,18 @@ impl Tries {
     }
 }
 
+/// Counts a request that was not sent.
+fn unsent(result: OriginResult, error: Error) -> Error {
+    METRICS.origin_requests.of(result).inc();
+    error
+}
+
+/// Whether nothing of a reply is to come, so that its request is over.
+fn is_over(fetch: &Fetch, reply: &Reply) -> bool {
+    let length = answer::content_length(&reply.headers);
+    fetch.head_only || answer::is_bodiless(reply.status) || length == Ok(Some(0))
+}
+
 fn settled(tried: Result<Reply, Failure>) -> Result<Reply, Error> {
     tried.map_err(|failure| failure.error)
 }
@@ -225,6 +332,11 @@ fn pause(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
+mod general_tests;
+#[cfg(test)]
+mod outage_tests;
+
+#[cfg(test)]
 mod tests {
     use http::HeaderValue;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -233,38 +345,16 @@ mod tests {
     use super::*;
     use crate::config::{S3Credentials, Store};
     use crate::http::range::Wanted;
-    use crate::origin::scripted::{Scripted, Step, say, site, web};
-    use crate::origin::{Body, Delimited, Pin, Refusal, build};
+    use crate::origin::scripted::{Scripted, Step, get, read_all, say, site, web, whole};
+    use crate::origin::{Delimited, Pin, Refusal, build};
 
     const HOUR: Duration = Duration::from_secs(3600);
-
-    fn get(path: &str) -> Fetch {
-        Fetch {
-            path: path.into(),
-            ..Fetch::default()
-        }
-    }
-
-    async fn read_all(body: &mut Box<dyn Body>) -> Result<Vec<u8>, Error> {
-        let mut all = Vec::new();
-        while let Some(piece) = body.piece().await? {
-            all.extend_from_slice(&piece);
-        }
-        Ok(all)
-    }
 
     /// Fetches `/a` from an origin with these scripts and reads the body.
     async fn fetched(scripts: Vec<Vec<Step>>) -> Result<Vec<u8>, Error> {
         let origin = Scripted::start(scripts).await;
         let mut reply = web(&[&origin.url]).fetch(&get("/a")).await?;
         read_all(&mut reply.body).await
-    }
-
-    fn whole(text: &str) -> Vec<Step> {
-        let length = text.len();
-        vec![say(&format!(
-            "HTTP/1.1 200 OK\nContent-Length: {length}\n\n{text}"
-        ))]
     }
 
     #[tokio::test]

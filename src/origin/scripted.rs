@@ -1,6 +1,7 @@
 //! An origin for tests that answers each request with the next script, faults included.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{self, Deadlines, Paths, Site, Store};
-use crate::origin::{Origin, build};
+use crate::origin::{Body, Error, Fetch, Origin, build};
 
 /// What is done about one request.
 #[derive(Debug, Clone)]
@@ -38,13 +39,30 @@ pub(super) fn say(text: &str) -> Step {
 
 impl Scripted {
     pub(super) async fn start(scripts: Vec<Vec<Step>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), scripts).await
+    }
+
+    /// Takes as many connections as there are scripts, and refuses those that come after.
+    pub(super) async fn start_brief(scripts: Vec<Vec<Step>>) -> Self {
+        let connections = scripts.len();
+        Self::serve("127.0.0.1:0".parse().unwrap(), scripts, connections).await
+    }
+
+    pub(super) async fn start_at(address: SocketAddr, scripts: Vec<Vec<Step>>) -> Self {
+        Self::serve(address, scripts, usize::MAX).await
+    }
+
+    async fn serve(address: SocketAddr, scripts: Vec<Vec<Step>>, connections: usize) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let scripts = Arc::new(Mutex::new(VecDeque::from(scripts)));
         let heads = Arc::new(Mutex::new(Vec::new()));
         let (todo, seen) = (Arc::clone(&scripts), Arc::clone(&heads));
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            for _ in 0..connections {
+                let Ok((stream, _)) = listener.accept().await else {
+                    return;
+                };
                 tokio::spawn(serve(stream, Arc::clone(&todo), Arc::clone(&seen)));
             }
         });
@@ -129,4 +147,28 @@ pub(super) fn site(store: Store, endpoints: &[&str]) -> Site {
 /// A web origin over these endpoints.
 pub(super) fn web(endpoints: &[&str]) -> Arc<dyn Origin> {
     build::build(&site(Store::Web { host: None }, endpoints)).unwrap()
+}
+
+/// A plain request.
+pub(super) fn get(path: &str) -> Fetch {
+    Fetch {
+        path: path.into(),
+        ..Fetch::default()
+    }
+}
+
+/// An answer of this body, whole.
+pub(super) fn whole(text: &str) -> Vec<Step> {
+    let length = text.len();
+    vec![say(&format!(
+        "HTTP/1.1 200 OK\nContent-Length: {length}\n\n{text}"
+    ))]
+}
+
+pub(super) async fn read_all(body: &mut Box<dyn Body>) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    while let Some(piece) = body.piece().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
 }

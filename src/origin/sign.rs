@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::config::Deadlines;
 use crate::origin::Error;
-use crate::origin::client::{Client, Connection, Options, Route};
+use crate::origin::client::{Client, Connection, Options, Route, Way};
 use crate::origin::endpoint::Endpoint;
 
 /// Largest credential file or token answer.
@@ -100,9 +100,12 @@ impl HttpSend for Services {
         let route = Route {
             endpoint: &endpoint,
             sni: &endpoint.host,
-            connection: Connection::Fresh,
+            way: Way {
+                connection: Connection::Fresh,
+                connect: SERVICE.connect,
+            },
         };
-        let sent = self.0.send(route, request).await;
+        let sent = self.0.send(route, request, None).await;
         let answer = sent.map_err(|failure| {
             unexpected("token service did not answer").with_source(failure.error)
         })?;

@@ -60,6 +60,11 @@ impl Wire {
         }
     }
 
+    /// Makes a body of unstated length wrong that has not this many bytes.
+    pub(super) fn expect(&mut self, length: u64) {
+        self.framing.length.get_or_insert(length);
+    }
+
     /// Reads the rest of a small body, such as an error's explanation; what is longer than
     /// `bytes_max` or breaks is cut there.
     pub async fn collect(mut self, bytes_max: usize) -> Vec<u8> {

@@ -216,81 +216,89 @@ mod tests {
         exchange
     }
 
+    fn check(outcome: Outcome, tier: Tier, how: Option<How>, expected: &str) {
+        let exchange = exchange(outcome, tier, how);
+        let value = cache_status::value(&handling(&exchange, "edge"));
+        assert_eq!(value, expected);
+    }
+
     #[test]
-    fn cache_status_tells_how_each_answer_came_about() {
-        let fetched = |outcome, status, forward| {
-            let status = StatusCode::from_u16(status).unwrap();
-            Some(How {
+    fn cache_status_tells_hits_and_the_reasons_of_what_was_forwarded() {
+        check(Outcome::Hit, Tier::Redis, None, "edge; hit; detail=redis");
+        check(
+            Outcome::Stale,
+            Tier::Memory,
+            None,
+            "edge; hit; detail=memory",
+        );
+        let (miss, again, pass) = (Outcome::Miss, Outcome::Revalidated, Outcome::Pass);
+        for (outcome, status, forward, expected) in [
+            (
+                miss,
+                200,
+                Forward::UriMiss,
+                "uri-miss; fwd-status=200; stored",
+            ),
+            (
+                miss,
+                200,
+                Forward::VaryMiss,
+                "vary-miss; fwd-status=200; stored",
+            ),
+            (
+                miss,
+                206,
+                Forward::Partial,
+                "partial; fwd-status=206; stored",
+            ),
+            (again, 304, Forward::Stale, "stale; fwd-status=304; stored"),
+            (
+                again,
+                304,
+                Forward::Request,
+                "request; fwd-status=304; stored",
+            ),
+            (pass, 503, Forward::Bypass, "bypass; fwd-status=503"),
+        ] {
+            let how = How {
                 forward: Some(forward),
-                ..How::fetched(outcome, status)
-            })
-        };
-        let joined = fetched(Outcome::Miss, 200, Forward::UriMiss).map(|how| How {
-            collapsed: true,
-            ..how
-        });
-        let failed = |failure| respond::how(&failure);
-        let cases = [
-            (Outcome::Hit, Tier::Redis, None, "; hit; detail=redis"),
-            (Outcome::Stale, Tier::Memory, None, "; hit; detail=memory"),
-            (
-                Outcome::Miss,
-                Tier::Origin,
-                fetched(Outcome::Miss, 200, Forward::VaryMiss),
-                "; fwd=vary-miss; fwd-status=200; stored",
-            ),
-            (
-                Outcome::Miss,
-                Tier::Origin,
-                joined,
-                "; fwd=uri-miss; fwd-status=200; collapsed",
-            ),
-            (
-                Outcome::Miss,
-                Tier::Origin,
-                fetched(Outcome::Miss, 206, Forward::Partial),
-                "; fwd=partial; fwd-status=206; stored",
-            ),
-            (
-                Outcome::Revalidated,
-                Tier::Origin,
-                fetched(Outcome::Revalidated, 304, Forward::Request),
-                "; fwd=request; fwd-status=304; stored",
-            ),
-            (
-                Outcome::Pass,
-                Tier::Origin,
-                fetched(Outcome::Pass, 503, Forward::Bypass),
-                "; fwd=bypass; fwd-status=503",
-            ),
-            (
-                Outcome::Error,
-                Tier::None,
-                failed(Failure::Status(503)),
-                "; fwd=uri-miss; fwd-status=503",
-            ),
-            (
-                Outcome::Error,
-                Tier::None,
-                failed(Failure::Origin(origin::Error::Changed)),
-                "; fwd=uri-miss",
-            ),
-            (
-                Outcome::Error,
-                Tier::None,
-                failed(Failure::Origin(origin::Error::Busy)),
-                "",
-            ),
-            (Outcome::Error, Tier::None, failed(Failure::Overloaded), ""),
-            (Outcome::Error, Tier::None, None, ""),
-            (Outcome::Local, Tier::None, failed(Failure::NotCached), ""),
-            (Outcome::Refused, Tier::None, None, ""),
-        ];
-        for (outcome, tier, how, expected) in cases {
-            let exchange = exchange(outcome, tier, how);
-            let value = cache_status::value(&handling(&exchange, "edge"));
-            assert_eq!(value, format!("edge{expected}"));
+                ..How::fetched(outcome, StatusCode::from_u16(status).unwrap())
+            };
+            let expected = format!("edge; fwd={expected}");
+            check(outcome, Tier::Origin, Some(how), &expected);
+            let joined = How {
+                collapsed: true,
+                ..how
+            };
+            let collapsed = expected.trim_end_matches("; stored").to_owned() + "; collapsed";
+            check(outcome, Tier::Origin, Some(joined), &collapsed);
         }
+    }
+
+    #[test]
+    fn cache_status_claims_no_forwarding_where_nobody_was_asked() {
+        let (error, local) = (Outcome::Error, Outcome::Local);
+        let of_origin = Failure::Origin;
+        for (outcome, failure, expected) in [
+            (
+                error,
+                Failure::Status(503),
+                "edge; fwd=uri-miss; fwd-status=503",
+            ),
+            (
+                error,
+                of_origin(origin::Error::Changed),
+                "edge; fwd=uri-miss",
+            ),
+            (error, of_origin(origin::Error::Busy), "edge"),
+            (error, of_origin(origin::Error::Down), "edge"),
+            (error, Failure::Overloaded, "edge"),
+            (local, Failure::NotCached, "edge"),
+        ] {
+            check(outcome, Tier::None, respond::how(&failure), expected);
+        }
+        check(Outcome::Error, Tier::None, None, "edge");
+        check(Outcome::Refused, Tier::None, None, "edge");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Unsafe methods on plain HTTP origins: passed through Pingora's own upstream path, once.
 //!
-//! There is no retry and no cache on this way: such a request may change something. What the cache
-//! holds of the target is forgotten when the origin agreed ([`crate::proxy::invalidate`]).
+//! There is no retry on this way, and no stored answer: such a request may change something. What
+//! the cache holds of the target is forgotten when the origin agreed
+//! ([`crate::proxy::invalidate`]); what it answered may be kept for GET ([`crate::proxy::posted`]).
 //!
 //! Invariant: nothing of one connection passes to the other (RFC 9110 section 7.6.1), there are no
 //! tunnels, and the request's place is built by the origin layer from the validated route.

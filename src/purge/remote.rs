@@ -118,9 +118,12 @@ impl Remote {
         let route = Route {
             endpoint: &endpoint,
             sni: &endpoint.host,
-            connection: client::Connection::Fresh,
+            way: client::Way {
+                connection: client::Connection::Fresh,
+                connect: self.within,
+            },
         };
-        let sent = self.client.send(route, request).await;
+        let sent = self.client.send(route, request, None).await;
         let answer = sent.map_err(|failure| Error::Unreachable(failure.error))?;
         Ok((answer.status, answer.body.collect(ANSWER_BYTES_MAX).await))
     }
