@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::harness::client::{Download, Protocol};
+use crate::harness::client::{Client, Download, Protocol};
 use crate::harness::edge::Edge;
 use crate::harness::web::{Plan, Web};
 use crate::harness::{assert_same, bytes, edge, web};
@@ -32,12 +32,51 @@ async fn scene(profile: &str) -> (Web, Edge) {
     (origin, edge)
 }
 
-async fn next(reader: &mut Download, length: usize) -> bytes::Bytes {
-    let taken = timeout(SOON, reader.take(length)).await;
-    taken.expect("nothing is held back").unwrap()
+/// Opens a reader.
+async fn open(client: &Client, path: &str, what: &str) -> Download {
+    let open = timeout(SOON, client.request("GET", path).open()).await;
+    let reader = open.unwrap_or_else(|_| panic!("{what}: no head"));
+    assert_eq!(reader.status, 200, "{what}");
+    reader
 }
 
-/// A live segment in chunked CMAF: the origin sends a piece once the readers have the one before.
+async fn next(reader: &mut Download, expected: &[u8]) {
+    let taken = timeout(SOON, reader.take(expected.len())).await;
+    let taken = taken.expect("nothing is held back").unwrap();
+    assert_same(&taken, expected);
+}
+
+async fn ends(reader: Download, what: &str) {
+    let rest = reader.rest().await;
+    assert_eq!(rest.broken, None, "{what}: it ends properly");
+    assert!(rest.body.is_empty(), "{what}: more than there is");
+}
+
+/// Reads what grows: the origin sends a piece once the readers have the one before. A second reader
+/// comes when half of it is there.
+async fn read_as_it_grows(origin: &Web, client: &Client, path: &str, body: &[u8]) {
+    let pieces: Vec<&[u8]> = body.chunks(PIECE).collect();
+    let (head, tail) = pieces.split_at(PIECES / 2);
+    origin.step(1);
+    let mut first = open(client, path, "first").await;
+    next(&mut first, head[0]).await;
+    for piece in &head[1..] {
+        origin.step(1);
+        next(&mut first, piece).await;
+    }
+    let mut second = open(client, path, "second").await;
+    next(&mut second, &head.concat()).await;
+    for piece in tail {
+        origin.step(1);
+        next(&mut second, piece).await;
+        next(&mut first, piece).await;
+    }
+    origin.step(1);
+    ends(first, "first").await;
+    ends(second, "second").await;
+}
+
+/// Live chunked CMAF, and any answer whose length is known at its end only.
 async fn grows(profile: &str, protocol: Protocol, path: &str) {
     let what = format!("{path} of a {profile} site over {protocol:?}");
     let (origin, edge) = scene(profile).await;
@@ -45,34 +84,7 @@ async fn grows(profile: &str, protocol: Protocol, path: &str) {
     origin.put_with(path, body.clone(), &[FRESH]);
     origin.always(path, Plan::ChunkSteps(PIECE));
     let client = edge.over(protocol);
-
-    let open = client.request("GET", path).open();
-    let (first, ()) = tokio::join!(timeout(SOON, open), async { origin.step(1) });
-    let mut first = first.unwrap_or_else(|_| panic!("{what}: no head"));
-    assert_eq!(first.status, 200, "{what}");
-    let mut taken = next(&mut first, PIECE).await.to_vec();
-    for _ in 1..PIECES / 2 {
-        origin.step(1);
-        taken.extend_from_slice(&next(&mut first, PIECE).await);
-    }
-    assert_same(&taken, &body[..PIECE * PIECES / 2]);
-
-    let open = client.request("GET", path).open();
-    let mut second = timeout(SOON, open).await.expect("a head at once");
-    let prefix = next(&mut second, PIECE * PIECES / 2).await;
-    assert_same(&prefix, &body[..PIECE * PIECES / 2]);
-    for piece in PIECES / 2..PIECES {
-        origin.step(1);
-        let span = piece * PIECE..(piece + 1) * PIECE;
-        assert_same(&next(&mut second, PIECE).await, &body[span.clone()]);
-        assert_same(&next(&mut first, PIECE).await, &body[span]);
-    }
-    origin.step(1);
-    for reader in [first, second] {
-        let rest = reader.rest().await;
-        assert_eq!(rest.broken, None, "{what}: it ends properly");
-        assert!(rest.body.is_empty(), "{what}");
-    }
+    read_as_it_grows(&origin, &client, path, &body).await;
     edge.settled().await;
     let whole = client.get(path).await.whole(200);
     assert_same(&whole.body, &body);
