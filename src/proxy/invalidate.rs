@@ -80,17 +80,21 @@ pub(super) async fn follow(
         return;
     }
     let sent = exchange.sent.take();
-    let answered = sent.and_then(|sent| sent.answered(response, &edge.engine));
-    forget(&edge.engine, &edge.invalidations, &route.key).await;
     let named = |name| named(edge, session, response.headers.get(name)?, exchange);
     let (location, content) = (named(LOCATION), named(CONTENT_LOCATION));
     let source = edge.sources.get(&route.site.name);
     let is_of_target = content.as_ref() == Some(&route.key);
-    if let (Some(answered), Some(source), true) = (answered, source, is_of_target)
-        && route.site.profile == Profile::General
+    let answered = sent
+        .filter(|_| is_of_target && route.site.profile == Profile::General)
+        .and_then(|sent| sent.answered(response));
+    if let (Some(answered), Some(source)) = (answered, source)
+        && edge.invalidations.allows()
     {
         let ask = request::ask(edge, source, route.clone(), &request.headers);
         exchange.collected = answered.collect(ask, response, &edge.engine);
+    }
+    if exchange.collected.is_none() {
+        forget(&edge.engine, &edge.invalidations, &route.key).await;
     }
     let mut others: Vec<Key> = location.into_iter().chain(content).collect();
     others.dedup();

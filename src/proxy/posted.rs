@@ -1,8 +1,8 @@
 //! An answer to POST that may answer later GETs (RFC 9110 section 9.3.3), collected as it passes.
 //!
 //! It invalidates what it replaces first, and purges judge stored answers by what was asked for
-//! before them. So it is kept only where nothing but its own invalidation was purged since its
-//! request was sent. In a shared log other nodes' purges show late: with one, nothing is kept.
+//! before them. So it is kept only where no purge but its own has concerned it since its request
+//! was sent. In a shared log other nodes' purges show late: with one, nothing is kept.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{
@@ -16,9 +16,9 @@ use crate::cache::engine::{Ask, Engine};
 use crate::cache::posted::Posted;
 use crate::clock::{self, UnixMillis};
 use crate::http::cache_control::CacheControl;
-use crate::http::fields;
+use crate::http::{fields, tags};
 use crate::limits::CHUNK_BYTES;
-use crate::purge::Stamp;
+use crate::purge::{Stamp, Subject};
 
 /// A request on its way whose answer may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) struct Sent {
     asked: UnixMillis,
 }
 
-/// An answer whose invalidations are under way.
+/// An answer that may be kept as far as its header says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
     sent: Sent,
@@ -57,10 +57,10 @@ impl Sent {
         })
     }
 
-    /// Whether the answer may be kept, judged before anything is invalidated by it.
-    pub(super) fn answered(self, response: &ResponseHeader, engine: &Engine) -> Option<Answered> {
+    /// Whether the answer may be kept as far as its header says.
+    pub(super) fn answered(self, response: &ResponseHeader) -> Option<Answered> {
         let length = length_of(response)?;
-        (engine.purges().stamp() == self.stamp).then(|| Answered {
+        Some(Answered {
             sent: self,
             arrived: clock::now(),
             length,
@@ -69,20 +69,21 @@ impl Sent {
 }
 
 impl Answered {
-    /// Begins to collect, once the answer has invalidated its target and nothing else yet.
+    /// Invalidates what the answer replaces, and begins to collect it.
     pub(super) fn collect(
         self,
         ask: Ask,
         response: &ResponseHeader,
         engine: &Engine,
     ) -> Option<Collected> {
-        let stamp = engine.purges().stamp();
-        let before = self.sent.stamp;
-        let is_next =
-            stamp.incarnation == before.incarnation && stamp.position == before.position.next();
-        if !is_next {
-            return None;
-        }
+        engine.forget(&ask.key);
+        let tags = tags::tags(ask.key.site(), &response.headers)?;
+        let subject = Subject {
+            key: &ask.key,
+            tags: &tags,
+            stamp: &self.sent.stamp,
+        };
+        let stamp = engine.purges().supersede(subject)?;
         let room = engine.memory().reserve_now(self.length).ok()?;
         Some(Collected {
             ask,

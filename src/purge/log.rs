@@ -265,6 +265,16 @@ impl Purges {
         self.tell(&[Scope::Url(key.clone()).hard()]).await;
     }
 
+    /// Like [`Purges::invalidate`] for what a response replaces, on a node without Redis: gives the
+    /// stamp under which the response may be stored ([`Table::supersede`]). In a shared log purges
+    /// of other nodes show late, so with one there is none.
+    #[must_use]
+    pub fn supersede(&self, subject: Subject<'_>) -> Option<Stamp> {
+        let order = Scope::Url(subject.key.clone()).hard();
+        let stamp = self.table.supersede(subject, &order);
+        stamp.filter(|_| self.shared.is_none())
+    }
+
     /// The same for the objects of a site that have any of these tags (RFC 9875 section 3). How
     /// many orders a client may cause is for the caller to bound.
     pub async fn invalidate_tags(&self, site: &str, names: &[String]) {

@@ -45,6 +45,34 @@ impl State {
             marks: Marks::default(),
         }
     }
+
+    fn enter(&mut self, position: Position, order: &Order, entries_max: usize) {
+        self.position = self.position.max(position);
+        self.marks.enter(position, order);
+        if self.marks.len() > entries_max {
+            forget_older_half(self);
+        }
+    }
+
+    fn enter_next(&mut self, order: &Order, entries_max: usize) -> Position {
+        let position = self.position.next();
+        self.enter(position, order, entries_max);
+        position
+    }
+
+    fn verdict(&self, subject: Subject<'_>) -> Verdict {
+        let stamp = subject.stamp;
+        if stamp.incarnation != self.incarnation {
+            return Verdict::Suspect;
+        }
+        let is_told = !self.learning && stamp.position >= self.floor;
+        match self.marks.find(&subject) {
+            Finding::Hard => Verdict::Purged,
+            _ if !is_told => Verdict::Suspect,
+            Finding::Soft => Verdict::Softened,
+            Finding::Unnamed => Verdict::Valid,
+        }
+    }
 }
 
 impl Table {
@@ -65,20 +93,26 @@ impl Table {
 
     /// Enters a purge. In which sequence does not matter; entering one twice changes nothing.
     pub fn apply(&self, position: Position, order: &Order) {
-        self.change(|state| {
-            state.position = state.position.max(position);
-            state.marks.enter(position, order);
-            if state.marks.len() > self.entries_max {
-                forget_older_half(state);
-            }
-        });
+        self.change(|state| state.enter(position, order, self.entries_max));
     }
 
     /// Enters a purge at the next place of this node alone, for as long as there is no log to say.
     pub fn apply_here(&self, order: &Order) -> Position {
-        let position = self.stamp().position.next();
-        self.apply(position, order);
-        position
+        self.change(|state| state.enter_next(order, self.entries_max))
+    }
+
+    /// Enters the purge of what a response replaces, as [`Table::apply_here`] does, and gives the
+    /// stamp under which that response may be stored: that of the purge, where no other one has
+    /// concerned it since its own stamp.
+    pub fn supersede(&self, subject: Subject<'_>, order: &Order) -> Option<Stamp> {
+        self.change(|state| {
+            let is_current = state.verdict(subject) == Verdict::Valid;
+            let position = state.enter_next(order, self.entries_max);
+            is_current.then_some(Stamp {
+                incarnation: state.incarnation,
+                position,
+            })
+        })
     }
 
     /// Moves the floor up: what was asked for before `floor` becomes suspect.
@@ -130,18 +164,7 @@ impl Table {
     /// among those forgotten, and what is softened may be served before it is confirmed.
     #[must_use]
     pub fn verdict(&self, subject: Subject<'_>) -> Verdict {
-        let stamp = subject.stamp;
-        let state = self.read();
-        if stamp.incarnation != state.incarnation {
-            return Verdict::Suspect;
-        }
-        let is_told = !state.learning && stamp.position >= state.floor;
-        match state.marks.find(&subject) {
-            Finding::Hard => Verdict::Purged,
-            _ if !is_told => Verdict::Suspect,
-            Finding::Soft => Verdict::Softened,
-            Finding::Unnamed => Verdict::Valid,
-        }
+        self.read().verdict(subject)
     }
 
     /// Number of purges remembered.
@@ -156,12 +179,13 @@ impl Table {
         self.len() == 0
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.write();
-        change(&mut state);
+        let result = change(&mut state);
         let entries = i64::try_from(state.marks.len()).unwrap_or(i64::MAX);
         METRICS.purge_entries.set(entries);
         self.version.fetch_add(1, Ordering::Release);
+        result
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -225,6 +249,20 @@ mod tests {
 
     fn site(name: &str) -> Scope {
         Scope::Site(name.to_owned())
+    }
+
+    #[test]
+    fn what_replaces_a_response_outlives_its_own_purge_and_no_other() {
+        let (table, key) = (Table::new(7), key("/a"));
+        let order = Scope::Url(key.clone()).hard();
+        let before = table.stamp();
+        table.apply_here(&Scope::Url(Key::new("vod", "/b", None)).hard());
+        let stamp = table.supersede(Subject::untagged(&key, &before), &order);
+        let stamp = stamp.unwrap();
+        assert_eq!(table.verdict(Subject::untagged(&key, &stamp)), Valid);
+        assert_eq!(table.verdict(Subject::untagged(&key, &before)), Purged);
+        let again = table.supersede(Subject::untagged(&key, &before), &order);
+        assert_eq!(again, None, "another purge named it meanwhile");
     }
 
     #[test]
