@@ -19,14 +19,16 @@ use crate::metrics::METRICS;
 use crate::proxy::connection;
 use crate::proxy::watch::Protocol;
 use crate::purge::log::Purges;
+use crate::purge::shields::Shields;
 use crate::redis::Redis;
 
+pub mod explain;
 pub mod health;
 pub mod process;
+pub mod purge;
 pub mod reply;
 pub mod target;
 pub mod token;
-pub mod url;
 
 use reply::Reply;
 use token::Token;
@@ -35,6 +37,7 @@ use token::Token;
 pub struct Admin {
     parts: Parts,
     token: Option<Token>,
+    shields: Shields,
 }
 
 /// What the admin listener shows and commands.
@@ -64,6 +67,7 @@ impl Admin {
         Self {
             parts,
             token: config.server.admin_token.as_ref().map(Token::new),
+            shields: Shields::new(&config.purge),
         }
     }
 
@@ -167,7 +171,15 @@ GET    /healthz              200 while the process runs
 GET    /readyz               200 while requests are welcome, else 503 and why not
 GET    /v1/nodes             the nodes that share this Redis
 GET    /v1/explain?url=URL   what the cache knows of a URL, and what a request would meet
-POST   /v1/purge             {\"url\": \"http://host/path\"}
+POST   /v1/purge             purge what a JSON object names, one of
+                             {\"url\": \"http://host/path\"}
+                             {\"prefix\": \"http://host/directory/\"}
+                             {\"tag\": \"name\", \"site\": \"name\"}, or \"tags\": [..]
+                             {\"site\": \"name\"}
+                             and with \"soft\": true make it stale and no more;
+                             200 every node confirmed, 202 some node did not yet,
+                             400 not understood, 502 a shield did not purge and
+                             this node did not, 503 this node did and Redis failed
 POST   /v1/drain             stop being ready, go on serving
 DELETE /v1/drain             be ready again";
 
@@ -229,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_page_of_the_index_exists_and_takes_its_method() {
-        let lines = INDEX.lines().skip(2);
+        let lines = INDEX.lines().skip(2).filter(|line| !line.starts_with(' '));
         for line in lines {
             let mut words = line.split_whitespace();
             let method: Method = words.next().unwrap().parse().unwrap();

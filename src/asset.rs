@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::{Lifetimes, Profile};
-use crate::http::freshness::Fallback;
+use crate::config::{Lifetimes, Profile, Site};
+use crate::http::freshness::{Fallback, Rules};
 
 /// What an object is, as far as its name tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,16 +80,32 @@ impl Kind {
         }
     }
 
+    /// What `site` says about storing this object.
+    #[must_use]
+    pub fn rules(self, site: &Site, maturity: Maturity) -> Rules<'_> {
+        Rules {
+            fallback: self.fallback(&site.lifetimes, maturity),
+            set_cookie: site.caching.set_cookie,
+            targeted: &site.caching.targeted,
+            heuristic_percent: site.caching.heuristic_percent,
+            heuristic_max: site.caching.heuristic_max,
+            sees_clients: site.profile == Profile::General,
+        }
+    }
+}
+
+impl Kind {
     /// What holds where the origin is silent about this object.
     ///
     /// A growing manifest that is older than a few of its periods is worse than an error, since
     /// the player sees a frozen live edge: its stale spans are bounded by its lifetime. A key is
     /// confirmed by the origin each time, or its withdrawal would not count.
-    #[must_use]
-    pub fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
+    fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
         let lasting = |lifetime| Fallback {
             lifetime,
             negative: self.negative(lifetimes),
+            forbidden: lifetimes.negative.forbidden,
+            failure: lifetimes.negative.failure,
             stale_while_revalidate: lifetimes.stale_while_revalidate,
             stale_if_error: lifetimes.stale_if_error,
         };
@@ -106,18 +122,20 @@ impl Kind {
                     stale_while_revalidate: lifetimes.stale_while_revalidate.min(life),
                     stale_if_error: lifetimes.stale_if_error.min(period),
                     negative: self.negative(lifetimes).min(life),
+                    forbidden: lifetimes.negative.forbidden.min(life),
+                    failure: lifetimes.negative.failure.min(life),
                     ..lasting(life)
                 }
             }
             (Self::Key, _) => Fallback {
                 negative: self.negative(lifetimes),
+                forbidden: lifetimes.negative.forbidden,
+                failure: lifetimes.negative.failure,
                 ..Fallback::default()
             },
         }
     }
-}
 
-impl Kind {
     /// How long it is believed that there is no such thing.
     fn negative(self, lifetimes: &Lifetimes) -> Duration {
         match self {
@@ -341,6 +359,35 @@ mod tests {
             );
             assert_eq!(got, expected, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn refusals_and_failures_of_a_live_manifest_do_not_linger_either() {
+        let mut lifetimes = LIFETIMES;
+        lifetimes.negative.forbidden = Duration::from_secs(20);
+        lifetimes.negative.failure = Duration::from_secs(30);
+        let cases = [
+            (Kind::Segment, Maturity::Growing, (20, 30)),
+            (Kind::HlsManifest, Maturity::Growing, (1, 1)),
+            (Kind::HlsManifest, Maturity::Finished, (20, 30)),
+            (Kind::Key, Maturity::Growing, (20, 30)),
+        ];
+        for (kind, maturity, expected) in cases {
+            let got = kind.fallback(&lifetimes, maturity);
+            let got = (got.forbidden.as_secs(), got.failure.as_secs());
+            assert_eq!(got, expected, "{kind:?} {maturity:?}");
+        }
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_site() {
+        let mut site = Site::sample();
+        let hides = Kind::Other.rules(&site, Maturity::Growing);
+        assert!(!hides.sees_clients && hides.targeted == site.caching.targeted);
+        site.profile = Profile::General;
+        site.caching.heuristic_percent = 7;
+        let shows = Kind::Other.rules(&site, Maturity::Growing);
+        assert!(shows.sees_clients && shows.heuristic_percent == 7);
     }
 
     #[test]

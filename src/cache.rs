@@ -17,6 +17,7 @@ pub mod memory;
 pub mod object;
 pub mod plan;
 pub mod policy;
+pub mod posted;
 pub mod promote;
 pub mod reader;
 pub mod record;

@@ -1,7 +1,18 @@
-//! The command line: `run`, `check`, `demo`, `--version`.
+//! The command line: `run`, `check`, `purge`, `demo`, `--version`.
 //!
 //! Exit codes are those of sysexits.h, so that a service manager can tell a wrong command (64) and
-//! a wrong configuration (78), which no restart mends, from a failure at work (any other).
+//! a wrong configuration (78), which no restart mends, from a failure at work (any other). Those
+//! of `weir purge`:
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | every node, shields' included, has confirmed |
+//! | 64 | the command line is wrong |
+//! | 65 | the node refuses it: it serves nothing of that name |
+//! | 70 | what answered is no node that this release understands |
+//! | 75 | not confirmed by every node, or the node, a shield or Redis cannot be reached: repeat |
+//! | 77 | the token is missing or wrong |
+//! | 78 | the configuration is wrong |
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +22,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Topology};
 use crate::{demo, server, telemetry};
+
+mod purge;
 
 /// The command is wrong (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -40,6 +53,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Make nodes forget what they hold of a URL, a prefix, a tag or a site, or confirm it again.
+    Purge(purge::Line),
     /// Serve the bundled sample title on this machine.
     Demo {
         /// Port of the loopback address.
@@ -61,6 +76,7 @@ pub fn run() -> ExitCode {
     match line.command {
         Command::Run { config } => run_node(&config),
         Command::Check { config } => check(&config),
+        Command::Purge(line) => purge::run(&line),
         Command::Demo { port } => demo::run(port),
     }
 }

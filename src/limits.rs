@@ -91,8 +91,16 @@ pub const RESPONSE_HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of an origin's answer, below the 256 that the HTTP/1.1 parser takes.
 pub const RESPONSE_FIELDS_MAX: usize = 200;
 
-/// Most fields by which an answer may vary to be stored. Two or three are in use; what names more
-/// gets a request of its own each time anyway.
+/// Most tags of one response: 4 KiB of memory, and as many look-ups when it is held against the
+/// purges since.
+pub const TAGS_MAX: usize = 512;
+
+/// Most groups that one answer to an unsafe method makes invalid (RFC 9875). Each is a purge, and
+/// all but a burst of them are this node's alone ([`INVALIDATIONS_PER_SECOND`]).
+pub const GROUPS_MAX: usize = 128;
+
+/// Most fields by which an answer may vary to be stored. With so many hardly two requests are
+/// alike, and each look-up compares all of them.
 pub const VARY_FIELDS_MAX: usize = 16;
 
 /// Longest value that selects a variant and is kept as it is; of a longer one a hash is kept.
@@ -169,6 +177,16 @@ pub const PURGE_REPLICA_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait of a purge's answer for the other nodes.
 pub const PURGE_CONFIRM_WAIT: Duration = Duration::from_secs(1);
 
+/// Tags of one purge: a few hundred orders leave room in the table for those of everybody else.
+pub const PURGE_TAGS_MAX: usize = 256;
+
+/// Longest wait of a purge for the shields' answers: longer than one takes whose Redis is slow and
+/// whose nodes do not confirm.
+pub const SHIELD_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait of `weir purge`: for the shields, and then for what a shield is given.
+pub const PURGE_ANSWER_WAIT: Duration = Duration::from_secs(10);
+
 /// Nodes of one Redis that are listed, those heard of last.
 pub const NODES_MAX: usize = 256;
 
@@ -210,6 +228,17 @@ const _: () = assert!(PURGE_PAGE < PURGE_LOG_MAX, "a page is a part of the log")
 const _: () = assert!(
     PURGE_REPLICA_WAIT.as_millis() < PURGE_CALL_MAX.as_millis(),
     "waiting for a replica ends before its call does"
+);
+const _: () = assert!(
+    2 * PURGE_CALL_MAX.as_millis()
+        + PURGE_CONFIRM_WAIT.as_millis()
+        + 2 * HEARTBEAT_CALL_MAX.as_millis()
+        < SHIELD_WAIT.as_millis(),
+    "a shield that appends, asks the replica and lists nodes at their slowest answers in time"
+);
+const _: () = assert!(
+    2 * SHIELD_WAIT.as_millis() <= PURGE_ANSWER_WAIT.as_millis(),
+    "a node whose shields are slow is as slow itself, and answers in time"
 );
 const _: () = assert!(
     HEARTBEAT_EVERY.as_millis() + HEARTBEAT_CALL_MAX.as_millis() < HEARTBEAT_LIFE.as_millis(),

@@ -193,6 +193,8 @@ labels! {
         Credentials = "credentials",
         /// Every endpoint is down.
         Down = "down",
+        /// No place among the requests that the origin is sent at once.
+        Busy = "busy",
     }
 }
 
@@ -221,6 +223,8 @@ labels! {
         Local = "local",
         /// Redis could not be reached; nothing was purged elsewhere.
         Failed = "failed",
+        /// A shield did not purge; nothing was purged here.
+        Shield = "shield",
     }
 }
 
@@ -468,7 +472,8 @@ impl Metrics {
             purges: Counters::new(
                 &r,
                 "weir_purges_total",
-                "Purges asked of this node. failed: Redis could not be reached; repeat them.",
+                "Purges asked of this node. failed: Redis could not be reached; shield: a shield \
+                 did not purge, so that this node did not. Repeat both.",
             ),
             invalidations_skipped: counter(
                 &r,

@@ -257,6 +257,9 @@ pub enum Error {
     /// Every endpoint is down by its health; nothing was sent.
     #[error("every endpoint is down")]
     Down,
+    /// As many requests as it may be sent at once are under way, and none ended in time.
+    #[error("every place at the origin is taken")]
+    Busy,
 }
 
 /// What is wrong with an answer that contradicts itself or the request.

@@ -29,6 +29,8 @@ pub mod hooks;
 mod interim;
 mod invalidate;
 pub mod pace;
+mod posted;
+mod reference;
 pub mod request;
 pub mod respond;
 pub mod storage;

@@ -4,9 +4,15 @@
 //! when it is read. A late write, a lost message or a failover can therefore not bring purged
 //! bytes back.
 
+pub mod answer;
+pub mod command;
 pub mod log;
 mod marks;
 pub mod order;
+pub mod remote;
+pub mod shields;
+#[cfg(test)]
+pub(crate) mod stand_in;
 pub mod table;
 
 use std::fmt;

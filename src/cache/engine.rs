@@ -540,6 +540,8 @@ mod interleavings;
 #[cfg(test)]
 mod odd_tests;
 #[cfg(test)]
+mod posted_tests;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

@@ -186,10 +186,10 @@ fn result_of(failure: &Failure) -> FillResult {
 }
 
 /// Counts a fill while it runs.
-struct InFlight;
+pub(crate) struct InFlight;
 
 impl InFlight {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         METRICS.fills_in_flight.inc();
         Self
     }
@@ -202,10 +202,10 @@ impl Drop for InFlight {
 }
 
 /// Ends a flight however its task ends; whoever still waits then fails.
-struct EndFlight<'a> {
-    engine: &'a Engine,
-    ask: &'a Ask,
-    flight: &'a Arc<Flight>,
+pub(crate) struct EndFlight<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) ask: &'a Ask,
+    pub(crate) flight: &'a Arc<Flight>,
 }
 
 impl Drop for EndFlight<'_> {

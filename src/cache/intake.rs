@@ -39,18 +39,22 @@ impl Engine {
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
+            is_authorized: ask.fields.is_authorized(),
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        let maturity = maturity(ask.kind, object);
-        let fallback = ask.kind.fallback(&ask.source.site.lifetimes, maturity);
+        let rules = ask.kind.rules(&ask.source.site, maturity(ask.kind, object));
         let Judgement::Store {
             freshness,
             initial_age,
-        } = freshness::judge(&answer, fallback)
+            strip,
+        } = freshness::judge(&answer, &rules)
         else {
             return self.disown(ask, object, flight).await;
         };
+        for name in strip {
+            head.headers.remove(name);
+        }
         let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
             return self.disown(ask, object, flight).await;
         };
@@ -189,7 +193,7 @@ impl Engine {
             return Ok(run_result(&error));
         }
         if is_whole {
-            ripen(ask.kind, &object, &ask.source.site.lifetimes);
+            ripen(ask.kind, &object, &ask.source.site);
             self.keep(&object, flight);
         }
         Ok(self.settle(&object, span, is_whole))
@@ -264,7 +268,7 @@ impl Engine {
 }
 
 /// The head under which an answer is stored; `None` when it may not be.
-fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
+pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let reply = &arrival.reply;
     let status = if reply.span.is_some() {
         StatusCode::OK
@@ -281,20 +285,22 @@ fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let answer = Answer {
         status,
         headers: &headers,
+        is_authorized: ask.fields.is_authorized(),
         asked: arrival.asked,
         arrived: arrival.arrived,
     };
-    let fallback = ask
-        .kind
-        .fallback(&ask.source.site.lifetimes, Maturity::Growing);
+    let rules = ask.kind.rules(&ask.source.site, Maturity::Growing);
     let Judgement::Store {
         freshness,
         initial_age,
-    } = freshness::judge(&answer, fallback)
+        strip,
+    } = freshness::judge(&answer, &rules)
     else {
         return None;
     };
-    headers.remove(AGE);
+    for name in strip.into_iter().chain([AGE]) {
+        headers.remove(name);
+    }
     let tags = tags::tags(&ask.source.site.name, &headers)?;
     let selection = Selection::of(&headers, &ask.fields).map(Arc::new);
     Some(Head {

@@ -2,7 +2,7 @@
 
 use crate::asset::{Kind, Maturity, manifest_is_finished};
 use crate::cache::object::{Object, Stretch};
-use crate::config::Lifetimes;
+use crate::config::Site;
 use crate::http::freshness::{self, Answer, Judgement};
 
 /// Whether an object still grows.
@@ -30,7 +30,7 @@ pub fn maturity(kind: Kind, object: &Object) -> Maturity {
 }
 
 /// Gives a manifest that turned out to be finished the longer life that such ones have.
-pub fn ripen(kind: Kind, object: &Object, lifetimes: &Lifetimes) {
+pub fn ripen(kind: Kind, object: &Object, site: &Site) {
     if maturity(kind, object) == Maturity::Growing {
         return;
     }
@@ -38,11 +38,13 @@ pub fn ripen(kind: Kind, object: &Object, lifetimes: &Lifetimes) {
         let answer = Answer {
             status: head.status,
             headers: &head.headers,
+            // What is stored may be; who asked for it first changes nothing about its life.
+            is_authorized: false,
             asked: head.fetched,
             arrived: head.fetched,
         };
-        let fallback = kind.fallback(lifetimes, Maturity::Finished);
-        if let Judgement::Store { freshness, .. } = freshness::judge(&answer, fallback) {
+        let rules = kind.rules(site, Maturity::Finished);
+        if let Judgement::Store { freshness, .. } = freshness::judge(&answer, &rules) {
             head.freshness = freshness;
         }
     });

@@ -1,4 +1,4 @@
-//! `Cache-Control` of a response (RFC 9111 section 5.2).
+//! `Cache-Control` of a response (RFC 9111 section 5.2.2).
 //!
 //! Read conservatively: a directive whose number is absent, malformed or contradicted by a second
 //! one counts as zero (RFC 9111 section 4.2.1 lets such a response be considered stale), unknown
@@ -60,8 +60,21 @@ impl Scope {
         !matches!(self, Self::Absent)
     }
 
-    fn widen(&mut self, argument: Option<&[u8]>) {
-        let names = argument.map(field_names);
+    /// The fields that it covers, where it covers no more than these.
+    #[must_use]
+    pub fn fields(&self) -> &[HeaderName] {
+        match self {
+            Self::Fields(names) => names,
+            Self::Absent | Self::Whole => &[],
+        }
+    }
+
+    fn widen(&mut self, argument: Argument<'_>) {
+        let names = match argument {
+            Argument::Names(text) => Some(field_names(text)),
+            Argument::Text(text) => Some(field_names(unquoted(text))),
+            Argument::Absent | Argument::Number(_) | Argument::Foreign => None,
+        };
         *self = match (std::mem::take(self), names) {
             (Self::Absent, Some(names)) if !names.is_empty() => Self::Fields(names),
             (Self::Fields(mut known), Some(names)) if !names.is_empty() => {
@@ -73,19 +86,46 @@ impl Scope {
     }
 }
 
+/// What a directive has after its equals sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Argument<'a> {
+    /// Nothing.
+    Absent,
+    /// A token or quoted string, as it was written.
+    Text(&'a [u8]),
+    /// A number of a structured field.
+    Number(i64),
+    /// A string or token of a structured field.
+    Names(&'a [u8]),
+    /// What no directive takes.
+    Foreign,
+}
+
 impl CacheControl {
     /// Reads every `Cache-Control` field as one list.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut found = Self::default();
         for member in fields::all_members(headers, CACHE_CONTROL) {
-            found.take(member);
+            let (name, argument) = split(member);
+            found.take(name, argument);
         }
         found
     }
 
-    fn take(&mut self, member: &[u8]) {
-        let (name, argument) = split(member);
+    /// Whether a copy may ever be served stale, be it that the client agrees (section 4.2.4).
+    ///
+    /// `s-maxage` implies `proxy-revalidate` (section 5.2.2.10).
+    #[must_use]
+    pub fn allows_stale(&self) -> bool {
+        !(self.must_revalidate
+            || self.proxy_revalidate
+            || self.s_maxage.is_some()
+            || self.no_cache == Scope::Whole)
+    }
+
+    /// Takes one directive in; names are told without regard to case.
+    pub fn take(&mut self, name: &[u8], argument: Argument<'_>) {
         match name.to_ascii_lowercase().as_slice() {
             b"no-store" => self.no_store = true,
             b"private" => self.private.widen(argument),
@@ -107,12 +147,14 @@ impl CacheControl {
 
 /// Splits name and argument. Space before the equals sign is no grammar; the name still counts,
 /// so that such a directive is not overlooked, but its argument does not.
-fn split(member: &[u8]) -> (&[u8], Option<&[u8]>) {
+fn split(member: &[u8]) -> (&[u8], Argument<'_>) {
     let mut halves = member.splitn(2, |byte| *byte == b'=');
     let name = halves.next().unwrap_or_default();
-    let argument = halves.next();
     let trimmed = name.trim_ascii_end();
-    (trimmed, argument.filter(|_| trimmed.len() == name.len()))
+    match halves.next() {
+        Some(text) if trimmed.len() == name.len() => (trimmed, Argument::Text(text)),
+        _ => (trimmed, Argument::Absent),
+    }
 }
 
 fn unquoted(argument: &[u8]) -> &[u8] {
@@ -123,24 +165,24 @@ fn unquoted(argument: &[u8]) -> &[u8] {
 }
 
 fn field_names(argument: &[u8]) -> Vec<HeaderName> {
-    fields::members(unquoted(argument))
+    fields::members(argument)
         .filter_map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 
-fn take_seconds(slot: &mut Option<Duration>, argument: Option<&[u8]>) {
-    let seconds = argument
-        .and_then(|text| fields::digits(unquoted(text)))
-        .map_or(0, |seconds| seconds.min(DELTA_SECONDS_MAX));
-    let span = Duration::from_secs(seconds);
+fn take_seconds(slot: &mut Option<Duration>, argument: Argument<'_>) {
+    let seconds = match argument {
+        Argument::Text(text) => fields::digits(unquoted(text)),
+        Argument::Number(number) => u64::try_from(number).ok(),
+        Argument::Absent | Argument::Names(_) | Argument::Foreign => None,
+    };
+    let span =
+        Duration::from_secs(seconds.map_or(0, |seconds| seconds.min(fields::DELTA_SECONDS_MAX)));
     *slot = Some(match *slot {
         Some(earlier) if earlier != span => Duration::ZERO,
         _ => span,
     });
 }
-
-/// What a delta-seconds beyond it counts as (RFC 9111 section 1.2.2).
-const DELTA_SECONDS_MAX: u64 = 1 << 31;
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +227,21 @@ mod tests {
         for (value, expected) in cases {
             let got = parse(&[value]).max_age.map(|span| span.as_secs());
             assert_eq!(got, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn stale_is_served_unless_a_directive_forbids_it() {
+        let cases = [
+            ("max-age=5", true),
+            ("max-age=5, no-cache=\"a\"", true),
+            ("no-cache", false),
+            ("max-age=5, must-revalidate", false),
+            ("max-age=5, proxy-revalidate", false),
+            ("max-age=5, s-maxage=5", false),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(parse(&[value]).allows_stale(), expected, "{value}");
         }
     }
 

@@ -156,6 +156,10 @@ mod tests {
                 (&[(IF_NONE_MATCH, "\"a,b\"")], NotModified),
                 (&[(IF_NONE_MATCH, "W/\"a,b\"")], NotModified),
                 (&[(IF_NONE_MATCH, "\"x\" , \"a,b\"")], NotModified),
+                (
+                    &[(IF_NONE_MATCH, "\"x\""), (IF_NONE_MATCH, "\"a,b\"")],
+                    NotModified,
+                ),
                 (&[(IF_NONE_MATCH, "\"x\\\", \"a,b\"")], NotModified),
                 (&[(IF_NONE_MATCH, "x, \"a,b\"")], NotModified),
                 (&[(IF_NONE_MATCH, "*")], NotModified),
@@ -193,6 +197,22 @@ mod tests {
             &[
                 (&[(IF_MODIFIED_SINCE, LATE)], NotModified),
                 (&[(IF_MODIFIED_SINCE, EARLY)], Proceed),
+                (
+                    &[(IF_MODIFIED_SINCE, "Sunday, 06-Nov-94 08:49:38 GMT")],
+                    NotModified,
+                ),
+                (
+                    &[(IF_MODIFIED_SINCE, "Sun Nov  6 08:49:38 1994")],
+                    NotModified,
+                ),
+                (
+                    &[(IF_MODIFIED_SINCE, LATE), (IF_MODIFIED_SINCE, LATE)],
+                    Proceed,
+                ),
+                (
+                    &[(IF_UNMODIFIED_SINCE, EARLY), (IF_NONE_MATCH, "\"1\"")],
+                    Failed,
+                ),
                 (&[(IF_MODIFIED_SINCE, "yesterday")], Proceed),
                 (&[(IF_UNMODIFIED_SINCE, LATE)], Proceed),
                 (&[(IF_UNMODIFIED_SINCE, EARLY)], Failed),

@@ -5,6 +5,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock::UnixMillis;
+use crate::http::date;
 
 /// Returns the members of a comma-separated list (RFC 9110 section 5.6.1).
 ///
@@ -61,8 +62,7 @@ pub fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
 /// Reads a date in any of the three forms of RFC 9110 section 5.6.7.
 #[must_use]
 pub fn date(value: &HeaderValue) -> Option<UnixMillis> {
-    let text = value.to_str().ok()?;
-    httpdate::parse_http_date(text.trim()).ok().map(Into::into)
+    date::parse(value.as_bytes().trim_ascii())
 }
 
 /// Reads the date of a field that must occur once.
@@ -139,6 +139,9 @@ fn comma(bytes: &[u8]) -> usize {
         .position(|byte| *byte == b',')
         .unwrap_or(bytes.len())
 }
+
+/// What a larger delta-seconds counts as (RFC 9111 section 1.2.2).
+pub const DELTA_SECONDS_MAX: u64 = 1 << 31;
 
 /// The weight of what names none: the highest.
 pub const WEIGHT_MAX: u16 = 1000;

@@ -1,21 +1,23 @@
 //! Whether a response may be stored, and how long it may be reused (RFC 9111, RFC 5861).
 //!
-//! The rules are those of a shared cache whose origin requests are built afresh: no cookie,
-//! credential or negotiating field of a client ever reaches the origin, so section 3.5
-//! (Authorization) never applies. Where the origin is silent about a lifetime, the site's default
-//! for this kind of object stands in, which is a heuristic in the sense of section 4.2.2.
+//! The rules are those of a shared cache. Where the origin is silent about a lifetime, a share of
+//! the time since it changed the object stands in, or the site's default for this kind of object;
+//! both are heuristics in the sense of section 4.2.2. `Pragma` of a response says nothing (section
+//! 5.4).
 
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    EXPIRES, HeaderMap, HeaderName, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, LAST_MODIFIED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    VARY,
 };
 
 use crate::clock::UnixMillis;
-use crate::http::cache_control::CacheControl;
-use crate::http::fields;
+use crate::config::SetCookie;
+use crate::http::cache_control::{CacheControl, Scope};
+use crate::http::{fields, targeted, vary};
 
 /// Lifetimes of a stored response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +37,8 @@ pub struct Answer<'a> {
     pub status: StatusCode,
     /// Its end-to-end headers.
     pub headers: &'a HeaderMap,
+    /// Whether the request carried credentials (RFC 9111 section 3.5).
+    pub is_authorized: bool,
     /// When the request was sent.
     pub asked: UnixMillis,
     /// When the head arrived.
@@ -46,16 +50,38 @@ pub struct Answer<'a> {
 pub struct Fallback {
     /// Lifetime of a response that is no error.
     pub lifetime: Duration,
-    /// Lifetime of an error that may be stored, such as 404; never served stale by default.
+    /// Lifetime of an error that may be stored by default, such as 404. Like the next two it is
+    /// never served stale by default.
     pub negative: Duration,
+    /// Lifetime of a 403; zero where none is stored unless it names its lifetime.
+    pub forbidden: Duration,
+    /// The same for a 5xx.
+    pub failure: Duration,
     /// See [`Freshness::stale_while_revalidate`].
     pub stale_while_revalidate: Duration,
     /// See [`Freshness::stale_if_error`].
     pub stale_if_error: Duration,
 }
 
+/// What a site says about storing.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// What holds where the origin is silent.
+    pub fallback: Fallback,
+    /// What becomes of an answer that sets a cookie.
+    pub set_cookie: SetCookie,
+    /// Fields that stand in for `Cache-Control`, in order (RFC 9213).
+    pub targeted: &'a [HeaderName],
+    /// Lifetime in percent of the time since Last-Modified; 0 for no such heuristic.
+    pub heuristic_percent: u32,
+    /// Longest lifetime by that heuristic.
+    pub heuristic_max: Duration,
+    /// Whether the origin sees anything of the client, which makes fields of a request select.
+    pub sees_clients: bool,
+}
+
 /// What becomes of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
     /// It may be stored.
     Store {
@@ -63,6 +89,8 @@ pub enum Judgement {
         freshness: Freshness,
         /// Its age on arrival (RFC 9111 section 4.2.3).
         initial_age: Duration,
+        /// Fields of it that may not be (sections 5.2.2.4 and 5.2.2.7).
+        strip: Vec<HeaderName>,
     },
     /// It is for the one request that it answers.
     Refuse(NotStored),
@@ -79,9 +107,11 @@ pub enum NotStored {
     NoStore,
     /// It says `private`.
     Private,
+    /// It answers credentials, and does not say that others may have it.
+    Authorization,
     /// It sets a cookie.
     SetCookie,
-    /// It depends on a field that selects no entry here.
+    /// It depends on fields that cannot be told or are too many.
     Vary,
     /// It depends on more than the request (`Vary: *`).
     VaryAny,
@@ -98,6 +128,7 @@ impl NotStored {
             Self::NoLifetime => "no-lifetime",
             Self::NoStore => "no-store",
             Self::Private => "private",
+            Self::Authorization => "authorization",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
             Self::VaryAny => "vary-any",
@@ -108,15 +139,31 @@ impl NotStored {
 
 /// Decides whether an answer may be stored, and for how long.
 #[must_use]
-pub fn judge(answer: &Answer<'_>, fallback: Fallback) -> Judgement {
-    let control = CacheControl::of(answer.headers);
-    match refusal(answer, &control) {
-        Some(reason) => Judgement::Refuse(reason),
-        None => Judgement::Store {
-            freshness: freshness(answer, &control, fallback),
-            initial_age: initial_age(answer),
-        },
+pub fn judge(answer: &Answer<'_>, rules: &Rules<'_>) -> Judgement {
+    let policy = Policy::of(answer, rules);
+    let reason = refusal(answer, &policy)
+        .or_else(|| cookie_refusal(answer, &policy, rules))
+        .or_else(|| vary_refusal(answer.headers, rules));
+    if let Some(reason) = reason {
+        return Judgement::Refuse(reason);
     }
+    let Some(lifetime) = lifetime(answer, &policy, rules) else {
+        return Judgement::Refuse(NotStored::NoLifetime);
+    };
+    Judgement::Store {
+        freshness: freshness(lifetime, class(answer.status), &policy.control, rules),
+        initial_age: initial_age(answer),
+        strip: unstored(answer.headers, &policy.control, rules),
+    }
+}
+
+/// Whether a stored response may be served stale to a client that agrees (RFC 9111 section
+/// 5.2.1.2), whatever the lifetimes say.
+#[must_use]
+pub fn allows_stale(stored: &HeaderMap, targets: &[HeaderName]) -> bool {
+    targeted::directives(stored, targets)
+        .unwrap_or_else(|| CacheControl::of(stored))
+        .allows_stale()
 }
 
 /// Updates the headers of a stored response from a 304 (RFC 9111 section 3.2).
@@ -141,6 +188,22 @@ pub fn merge_not_modified(stored: &mut HeaderMap, fresh: &HeaderMap) {
     }
 }
 
+/// Updates the headers of a stored response of `length` bytes from a 200 to HEAD, if that speaks of
+/// the same bytes: then true, else nothing is changed and the stored response is out of date (RFC
+/// 9111 section 4.3.5).
+#[must_use]
+pub fn merge_head(stored: &mut HeaderMap, length: Option<u64>, fresh: &HeaderMap) -> bool {
+    let differs = |name| fresh.contains_key(&name) && stored.get(&name) != fresh.get(&name);
+    let fresh_length = fields::single(fresh, CONTENT_LENGTH);
+    let has_other_length = fresh.contains_key(CONTENT_LENGTH)
+        && fresh_length.and_then(|text| fields::digits(text.as_bytes())) != length;
+    if differs(ETAG) || differs(LAST_MODIFIED) || has_other_length {
+        return false;
+    }
+    merge_not_modified(stored, fresh);
+    true
+}
+
 /// Whether a 304 speaks of the stored response (RFC 9111 section 4.3.4).
 ///
 /// A strong entity tag that differs from the stored one says that the origin compared with
@@ -155,76 +218,147 @@ pub fn confirms(stored: &HeaderMap, fresh: &HeaderMap) -> bool {
     }
 }
 
-/// How a status may be stored (RFC 9111 section 3, RFC 9110 section 15.1).
+/// What the origin says about reuse.
+struct Policy {
+    control: CacheControl,
+    /// The lifetime that it names (section 4.2.1).
+    explicit: Option<Duration>,
+}
+
+impl Policy {
+    fn of(answer: &Answer<'_>, rules: &Rules<'_>) -> Self {
+        let targeted = targeted::directives(answer.headers, rules.targeted);
+        // RFC 9213 section 2.2: Expires is replaced together with Cache-Control.
+        let expires = match targeted {
+            Some(_) => None,
+            None => expires_lifetime(answer),
+        };
+        let control = targeted.unwrap_or_else(|| CacheControl::of(answer.headers));
+        Self {
+            explicit: control.s_maxage.or(control.max_age).or(expires),
+            control,
+        }
+    }
+}
+
+/// What a status means for storing (RFC 9111 section 3, RFC 9110 section 15.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Storable {
-    /// Also by default.
-    Always,
-    /// By default for the short time that errors have.
+enum Class {
+    /// Stored by default.
+    Lasting,
+    /// Stored by default, for the short time that errors have.
     Negative,
-    /// With a lifetime of its own only.
-    Explicit,
-    /// Never: partial, about the request rather than the object, or a failure.
+    /// Stored where it names a lifetime or calls itself public, or the site gives it one.
+    Forbidden,
+    /// The same.
+    Failure,
+    /// Stored where it names a lifetime or calls itself public.
+    Other,
+    /// Never stored: no final answer, about the request rather than the object, or for the one
+    /// client that asked too much (RFC 6585).
     Never,
 }
 
-fn storable(status: StatusCode) -> Storable {
+fn class(status: StatusCode) -> Class {
     match status.as_u16() {
-        200 | 203 | 204 | 300 | 301 | 308 => Storable::Always,
-        404 | 405 | 410 | 414 | 501 => Storable::Negative,
-        206 | 304 => Storable::Never,
-        200..=299 | 302 | 303 | 307 | 403 | 451 => Storable::Explicit,
-        _ => Storable::Never,
+        200 | 203 | 204 | 300 | 301 | 308 => Class::Lasting,
+        404 | 405 | 410 | 414 | 501 => Class::Negative,
+        403 => Class::Forbidden,
+        // Ranges and preconditions of the origin's requests are this cache's own.
+        ..200 | 206 | 304 | 412 | 416 | 428 | 429 | 431 | 511 => Class::Never,
+        500..600 => Class::Failure,
+        _ => Class::Other,
     }
 }
 
-fn refusal(answer: &Answer<'_>, control: &CacheControl) -> Option<NotStored> {
-    let storable = storable(answer.status);
-    let silent = !control.no_cache.is_present() && explicit_lifetime(answer, control).is_none();
+/// Section 3, but for what follows.
+fn refusal(answer: &Answer<'_>, policy: &Policy) -> Option<NotStored> {
+    let control = &policy.control;
     // Section 5.2.2.3: who knows the status ignores the no-store beside must-understand.
-    let no_store = control.no_store && !control.must_understand;
-    if storable == Storable::Never {
+    let is_understood = answer.status.canonical_reason().is_some();
+    let is_for_others = control.public || control.must_revalidate || control.s_maxage.is_some();
+    if class(answer.status) == Class::Never || (control.must_understand && !is_understood) {
         Some(NotStored::Status)
-    } else if no_store {
+    } else if control.no_store && !control.must_understand {
         Some(NotStored::NoStore)
-    } else if control.private.is_present() {
+    } else if control.private == Scope::Whole {
         Some(NotStored::Private)
-    } else if answer.headers.contains_key(SET_COOKIE) {
-        Some(NotStored::SetCookie)
+    } else if answer.is_authorized && !is_for_others {
+        Some(NotStored::Authorization)
     } else if answer.headers.contains_key(CONTENT_RANGE) {
         Some(NotStored::Partial)
-    } else if storable == Storable::Explicit && silent {
-        Some(NotStored::NoLifetime)
     } else {
-        vary_refusal(answer.headers)
+        None
     }
 }
 
-/// Section 4.1. Origin requests carry no Origin and always the same Accept-Encoding, so that a
-/// dependence on these two selects nothing; any other field would need entries per value.
-fn vary_refusal(headers: &HeaderMap) -> Option<NotStored> {
-    fields::all_members(headers, VARY).find_map(|name| {
-        let harmless = [&b"accept-encoding"[..], b"origin"];
-        match name {
-            b"*" => Some(NotStored::VaryAny),
-            _ if harmless.iter().any(|h| name.eq_ignore_ascii_case(h)) => None,
-            _ => Some(NotStored::Vary),
-        }
-    })
+/// A cookie that the origin itself excepts from storing is no reason to refuse the rest.
+fn cookie_refusal(answer: &Answer<'_>, policy: &Policy, rules: &Rules<'_>) -> Option<NotStored> {
+    let is_stored = answer.headers.contains_key(SET_COOKIE)
+        && !excepted(&policy.control).any(|name| name == SET_COOKIE);
+    let is_refused = match rules.set_cookie {
+        SetCookie::Refuse => true,
+        SetCookie::Strip => false,
+        SetCookie::Store => policy.explicit.is_none(),
+    };
+    (is_stored && is_refused).then_some(NotStored::SetCookie)
 }
 
-fn freshness(answer: &Answer<'_>, control: &CacheControl, fallback: Fallback) -> Freshness {
-    if control.no_cache.is_present() {
+/// Section 4.1. Other fields select one of several stored responses, or nothing at all where the
+/// origin sees none of the client's.
+fn vary_refusal(headers: &HeaderMap, rules: &Rules<'_>) -> Option<NotStored> {
+    if fields::all_members(headers, VARY).any(|name| name == b"*") {
+        Some(NotStored::VaryAny)
+    } else if rules.sees_clients && vary::names(headers).is_none() {
+        Some(NotStored::Vary)
+    } else {
+        None
+    }
+}
+
+/// Sections 4.2.1 and 4.2.2; `None` where the status is stored only with a lifetime.
+fn lifetime(answer: &Answer<'_>, policy: &Policy, rules: &Rules<'_>) -> Option<Duration> {
+    let fallback = &rules.fallback;
+    let given = |span: Duration| (!span.is_zero()).then_some(span);
+    let by_site = match class(answer.status) {
+        Class::Lasting => {
+            return policy
+                .explicit
+                .or_else(|| heuristic(answer, rules))
+                .or(Some(fallback.lifetime));
+        }
+        Class::Negative => return policy.explicit.or(Some(fallback.negative)),
+        Class::Forbidden => given(fallback.forbidden),
+        Class::Failure => given(fallback.failure),
+        Class::Other | Class::Never => None,
+    };
+    let if_public = || heuristic(answer, rules).filter(|_| policy.control.public);
+    policy.explicit.or_else(if_public).or(by_site)
+}
+
+/// A share of the time for which the object had not changed (section 4.2.2).
+fn heuristic(answer: &Answer<'_>, rules: &Rules<'_>) -> Option<Duration> {
+    if rules.heuristic_percent == 0 {
+        return None;
+    }
+    let modified = fields::single_date(answer.headers, LAST_MODIFIED)?;
+    let unchanged = date_or_arrival(answer).since(modified);
+    let share = unchanged.saturating_mul(rules.heuristic_percent) / 100;
+    Some(share.min(rules.heuristic_max))
+}
+
+fn freshness(
+    lifetime: Duration,
+    class: Class,
+    control: &CacheControl,
+    rules: &Rules<'_>,
+) -> Freshness {
+    if control.no_cache == Scope::Whole {
         return Freshness::default();
     }
-    let negative = storable(answer.status) == Storable::Negative;
-    let default = match negative {
-        true => fallback.negative,
-        false => fallback.lifetime,
-    };
-    let (refresh, failure) = stale_spans(control, fallback, negative);
+    let (refresh, failure) = stale_spans(control, class, &rules.fallback);
     Freshness {
-        lifetime: explicit_lifetime(answer, control).unwrap_or(default),
+        lifetime,
         stale_while_revalidate: refresh,
         stale_if_error: failure,
     }
@@ -234,13 +368,13 @@ fn freshness(answer: &Answer<'_>, control: &CacheControl, fallback: Fallback) ->
 ///
 /// `s-maxage` implies `proxy-revalidate` (RFC 9111 section 5.2.2.10), which rules out the site's
 /// defaults; where the origin itself writes a stale directive beside it, that is what it wants.
-fn stale_spans(control: &CacheControl, fallback: Fallback, negative: bool) -> (Duration, Duration) {
+fn stale_spans(control: &CacheControl, class: Class, fallback: &Fallback) -> (Duration, Duration) {
     if control.must_revalidate || control.proxy_revalidate {
         return (Duration::ZERO, Duration::ZERO);
     }
-    let (refresh, failure) = match negative || control.s_maxage.is_some() {
-        true => (Duration::ZERO, Duration::ZERO),
-        false => (fallback.stale_while_revalidate, fallback.stale_if_error),
+    let (refresh, failure) = match class == Class::Lasting && control.s_maxage.is_none() {
+        true => (fallback.stale_while_revalidate, fallback.stale_if_error),
+        false => (Duration::ZERO, Duration::ZERO),
     };
     (
         control.stale_while_revalidate.unwrap_or(refresh),
@@ -248,12 +382,27 @@ fn stale_spans(control: &CacheControl, fallback: Fallback, negative: bool) -> (D
     )
 }
 
-/// Section 4.2.1: the first that is there, even when it is malformed.
-fn explicit_lifetime(answer: &Answer<'_>, control: &CacheControl) -> Option<Duration> {
+/// The fields that the origin excepts from storing or from reuse, which comes to the same: a reuse
+/// without them is allowed, and with them it would need a validation each time.
+fn excepted(control: &CacheControl) -> impl Iterator<Item = &HeaderName> {
     control
-        .s_maxage
-        .or(control.max_age)
-        .or_else(|| expires_lifetime(answer))
+        .no_cache
+        .fields()
+        .iter()
+        .chain(control.private.fields())
+}
+
+/// The fields at hand that are not stored.
+fn unstored(headers: &HeaderMap, control: &CacheControl, rules: &Rules<'_>) -> Vec<HeaderName> {
+    let cookie = (rules.set_cookie == SetCookie::Strip).then_some(&SET_COOKIE);
+    let mut names: Vec<_> = excepted(control)
+        .chain(cookie)
+        .filter(|name| headers.contains_key(*name))
+        .cloned()
+        .collect();
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    names
 }
 
 /// Section 5.3: an Expires that is malformed, or contradicts another, lies in the past.
@@ -279,7 +428,7 @@ fn age_value(headers: &HeaderMap) -> u64 {
     fields::all_members(headers, AGE)
         .next()
         .and_then(fields::digits)
-        .map_or(0, |seconds| seconds.min(AGE_SECONDS_MAX))
+        .map_or(0, |seconds| seconds.min(fields::DELTA_SECONDS_MAX))
 }
 
 fn date_or_arrival(answer: &Answer<'_>) -> UnixMillis {
@@ -288,260 +437,24 @@ fn date_or_arrival(answer: &Answer<'_>) -> UnixMillis {
 
 fn is_updated(name: &HeaderName, fresh: &HeaderMap) -> bool {
     !KEPT.contains(name)
-        && !matches!(name.as_str(), "keep-alive" | "proxy-connection")
-        && !name.as_str().starts_with("proxy-auth")
+        && !name.as_str().starts_with("proxy-")
         && !fields::all_members(fresh, CONNECTION)
             .any(|nominated| nominated.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
-/// Fields that a 304 never changes: they describe the bytes stored, or its connection.
+/// Fields that an update never changes: without them the stored bytes cannot be read, or they
+/// belong to one connection (RFC 9111 sections 3.1 and 3.2).
 const KEPT: [HeaderName; 9] = [
     CONTENT_LENGTH,
     CONTENT_ENCODING,
-    CONTENT_TYPE,
     CONTENT_RANGE,
     TRANSFER_ENCODING,
     CONNECTION,
+    HeaderName::from_static("keep-alive"),
     TE,
     TRAILER,
     UPGRADE,
 ];
 
-/// What a larger Age counts as (RFC 9111 section 1.2.2).
-const AGE_SECONDS_MAX: u64 = 1 << 31;
-
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    const DATE_TEXT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const DATE_MILLIS: u64 = 784_111_777_000;
-    const FALLBACK: Fallback = Fallback {
-        lifetime: Duration::from_secs(1000),
-        negative: Duration::from_secs(10),
-        stale_while_revalidate: Duration::from_secs(20),
-        stale_if_error: Duration::from_secs(30),
-    };
-
-    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in fields {
-            map.append(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
-        }
-        map
-    }
-
-    fn judged(status: u16, fields: &[(&'static str, &'static str)]) -> Judgement {
-        let answer = Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: &headers(fields),
-            asked: UnixMillis(DATE_MILLIS),
-            arrived: UnixMillis(DATE_MILLIS),
-        };
-        judge(&answer, FALLBACK)
-    }
-
-    /// Lifetime and the two stale spans in seconds.
-    fn spans(status: u16, fields: &[(&'static str, &'static str)]) -> Option<(u64, u64, u64)> {
-        match judged(status, fields) {
-            Judgement::Store { freshness, .. } => Some((
-                freshness.lifetime.as_secs(),
-                freshness.stale_while_revalidate.as_secs(),
-                freshness.stale_if_error.as_secs(),
-            )),
-            Judgement::Refuse(_) => None,
-        }
-    }
-
-    fn refused(status: u16, fields: &[(&'static str, &'static str)]) -> Option<NotStored> {
-        match judged(status, fields) {
-            Judgement::Store { .. } => None,
-            Judgement::Refuse(reason) => Some(reason),
-        }
-    }
-
-    #[test]
-    fn the_first_lifetime_named_wins_and_silence_takes_the_fallback() {
-        let cc = "cache-control";
-        let later = ("expires", "Sun, 06 Nov 1994 08:50:37 GMT");
-        let date = ("date", DATE_TEXT);
-        let cases: [(&[(&str, &str)], _); 13] = [
-            (&[], 1000),
-            (&[(cc, "public")], 1000),
-            (&[(cc, "max-age=5")], 5),
-            (&[(cc, "max-age=5, s-maxage=6")], 6),
-            (&[(cc, "s-maxage=x, max-age=5")], 0),
-            (&[(cc, "max-age=5"), later, date], 5),
-            (&[later, date], 60),
-            (&[later], 60),
-            (&[later, later, date], 60),
-            (&[later, ("expires", DATE_TEXT), date], 0),
-            (&[("expires", "0"), date], 0),
-            (&[("expires", DATE_TEXT), date], 0),
-            (&[("expires", "Sun, 06 Nov 1994 08:48:37 GMT"), date], 0),
-        ];
-        for (fields, expected) in cases {
-            let fields: Vec<(&'static str, &'static str)> = fields.to_vec();
-            let lifetime = spans(200, &fields).map(|(lifetime, ..)| lifetime);
-            assert_eq!(lifetime, Some(expected), "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn expires_counts_from_the_origins_date_even_when_clocks_differ() {
-        let fields = [
-            ("date", "Sun, 06 Nov 1994 08:00:00 GMT"),
-            ("expires", "Sun, 06 Nov 1994 08:10:00 GMT"),
-        ];
-        assert_eq!(spans(200, &fields), Some((600, 20, 30)));
-    }
-
-    #[test]
-    fn stale_spans_follow_the_origin_before_the_site() {
-        let cases = [
-            ("max-age=5", (5, 20, 30)),
-            ("max-age=5, stale-while-revalidate=7", (5, 7, 30)),
-            ("max-age=5, stale-if-error=0", (5, 20, 0)),
-            ("max-age=5, stale-if-error=x", (5, 20, 0)),
-            ("max-age=5, stale-if-error=9, must-revalidate", (5, 0, 0)),
-            ("max-age=5, proxy-revalidate", (5, 0, 0)),
-            ("s-maxage=5", (5, 0, 0)),
-            ("s-maxage=5, stale-while-revalidate=7", (5, 7, 0)),
-            ("no-cache", (0, 0, 0)),
-            ("no-cache=\"x\", max-age=5", (0, 0, 0)),
-            ("no-store, must-understand, max-age=5", (5, 20, 30)),
-        ];
-        for (value, expected) in cases {
-            let got = spans(200, &[("cache-control", value)]);
-            assert_eq!(got, Some(expected), "{value}");
-        }
-        assert_eq!(spans(404, &[]), Some((10, 0, 0)));
-        assert_eq!(
-            spans(404, &[("cache-control", "max-age=5")]),
-            Some((5, 0, 0))
-        );
-    }
-
-    #[test]
-    fn the_status_decides_what_may_be_kept() {
-        let lifetime = [("cache-control", "max-age=5")];
-        for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
-            assert_eq!(refused(status, &[]), None, "{status}");
-        }
-        for status in [302, 307, 403] {
-            assert_eq!(refused(status, &[]), Some(NotStored::NoLifetime));
-            assert_eq!(refused(status, &lifetime), None, "{status}");
-        }
-        for status in [
-            100, 101, 206, 304, 400, 401, 407, 412, 416, 429, 500, 502, 503, 504,
-        ] {
-            let got = refused(status, &lifetime);
-            assert_eq!(got, Some(NotStored::Status), "{status}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_for_everyone_is_refused_by_name() {
-        let cc = "cache-control";
-        let cases = [
-            ((cc, "no-store"), Some(NotStored::NoStore)),
-            ((cc, "max-age=5, NO-STORE"), Some(NotStored::NoStore)),
-            ((cc, "private, max-age=5"), Some(NotStored::Private)),
-            ((cc, "private=\"x\""), Some(NotStored::Private)),
-            (("set-cookie", "a=b"), Some(NotStored::SetCookie)),
-            (("content-range", "bytes 0-1/9"), Some(NotStored::Partial)),
-            (("vary", "*"), Some(NotStored::VaryAny)),
-            (("vary", "Origin, *"), Some(NotStored::VaryAny)),
-            (("vary", "User-Agent"), Some(NotStored::Vary)),
-            (("vary", "Origin, Cookie"), Some(NotStored::Vary)),
-            (("vary", "origin, Accept-ENCODING"), None),
-            (("vary", ""), None),
-        ];
-        for (field, expected) in cases {
-            assert_eq!(refused(200, &[field]), expected, "{field:?}");
-        }
-    }
-
-    #[test]
-    fn the_initial_age_is_the_larger_of_date_and_age_with_the_delay() {
-        let date = ("date", DATE_TEXT);
-        let cases: [(&[_], u64, u64, u64); 9] = [
-            (&[], 0, 0, 0),
-            (&[date], 0, 900, 900),
-            (&[date], 5000, 5000, 5000),
-            (&[date], 5000, 5999, 5000),
-            (&[date, ("age", "7")], 5000, 5100, 7100),
-            (&[("age", "7, 9")], 0, 0, 7000),
-            (&[("age", "-7")], 0, 0, 0),
-            (&[("age", "x")], 0, 100, 100),
-            (&[("date", "Sun, 06 Nov 1994 09:49:37 GMT")], 0, 10, 10),
-        ];
-        for (fields, asked, arrived, expected) in cases {
-            let answer = Answer {
-                status: StatusCode::OK,
-                headers: &headers(fields),
-                asked: UnixMillis(DATE_MILLIS + asked),
-                arrived: UnixMillis(DATE_MILLIS + arrived),
-            };
-            let got = initial_age(&answer);
-            assert_eq!(got, Duration::from_millis(expected), "{fields:?}");
-        }
-    }
-
-    #[test]
-    fn a_304_updates_everything_but_what_describes_the_bytes() {
-        let mut stored = headers(&[
-            ("content-type", "video/mp4"),
-            ("content-length", "9"),
-            ("cache-control", "max-age=1"),
-            ("age", "100"),
-            ("date", DATE_TEXT),
-            ("x-a", "1"),
-            ("x-a", "2"),
-            ("x-kept", "1"),
-        ]);
-        let fresh = headers(&[
-            ("content-type", "text/plain"),
-            ("content-length", "0"),
-            ("transfer-encoding", "chunked"),
-            ("connection", "x-hop"),
-            ("keep-alive", "5"),
-            ("x-hop", "1"),
-            ("cache-control", "max-age=2"),
-            ("cache-control", "public"),
-            ("x-a", "3"),
-            ("etag", "\"1\""),
-        ]);
-        merge_not_modified(&mut stored, &fresh);
-        let expected = headers(&[
-            ("content-type", "video/mp4"),
-            ("content-length", "9"),
-            ("cache-control", "max-age=2"),
-            ("cache-control", "public"),
-            ("x-a", "3"),
-            ("x-kept", "1"),
-            ("etag", "\"1\""),
-        ]);
-        assert_eq!(stored, expected);
-    }
-
-    #[test]
-    fn a_304_with_another_strong_tag_confirms_nothing() {
-        let cases = [
-            ("\"1\"", "\"1\"", true),
-            ("W/\"1\"", "\"1\"", true),
-            ("\"1\"", "\"2\"", false),
-            ("\"1\"", "W/\"2\"", true),
-        ];
-        for (ours, theirs, expected) in cases {
-            let got = confirms(&headers(&[("etag", ours)]), &headers(&[("etag", theirs)]));
-            assert_eq!(got, expected, "{ours} {theirs}");
-        }
-        assert!(confirms(&headers(&[("etag", "\"1\"")]), &headers(&[])));
-    }
-}
+mod tests;

@@ -50,6 +50,7 @@ pub fn result_of(error: &Error) -> OriginResult {
         Error::Refused { .. } => OriginResult::Refused,
         Error::Credentials(_) => OriginResult::Credentials,
         Error::Down => OriginResult::Down,
+        Error::Busy => OriginResult::Busy,
     }
 }
 

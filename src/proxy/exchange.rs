@@ -8,11 +8,12 @@ use http::StatusCode;
 
 use crate::cache::engine::How;
 use crate::metrics::{Outcome, Tier};
-use crate::origin::request::Place;
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
 use crate::proxy::pace::Pace;
+use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
+use crate::proxy::upstream::Destination;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
 
@@ -42,7 +43,10 @@ pub struct Exchange {
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
     pub(super) passes: bool,
     /// Where it goes then, once that is known.
-    pub(super) place: Option<Place>,
+    pub(super) destination: Option<Destination>,
+    /// That it was sent, where its answer may be kept, and what of that is here.
+    pub(super) sent: Option<Sent>,
+    pub(super) collected: Option<Collected>,
     /// How fast its body comes.
     pub(super) upload: Option<Pace>,
     /// Whether the answer is one that has a body at all.
@@ -73,7 +77,9 @@ impl Exchange {
             part: Part::Whole,
             body_is_here: false,
             passes: false,
-            place: None,
+            destination: None,
+            sent: None,
+            collected: None,
             upload: None,
             bodiless: false,
             reason: None,

@@ -12,6 +12,7 @@ use crate::asset;
 use crate::config::Site;
 use crate::http::cache_status::{self, Forward, Handling, Kept, Served};
 use crate::http::cors;
+use crate::http::via;
 use crate::metrics::{Label, Outcome, Tier};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
@@ -19,6 +20,13 @@ use crate::proxy::exchange::Exchange;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The field that names a request; a client's own is worth nothing here.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What an answer says to caches of CDNs.
+const FOR_CACHES: [HeaderName; 3] = [
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static("surrogate-key"),
+    HeaderName::from_static("surrogate-control"),
+];
 
 /// What an answer says about pages that may read it.
 const CORS: [HeaderName; 8] = [
@@ -93,6 +101,20 @@ pub(super) fn strip_bodiless(header: &mut ResponseHeader) -> pingora::Result<boo
     Ok(true)
 }
 
+/// Takes out what an origin says to caches, unless a cache of a CDN asks: one behind this node
+/// needs it, clients do not.
+pub(super) fn withhold(header: &mut ResponseHeader, request: &HeaderMap) {
+    if request.contains_key(via::CDN_LOOP) {
+        return;
+    }
+    for name in &FOR_CACHES {
+        // Few answers have any, and looking is cheaper than removing.
+        if header.headers.contains_key(name) {
+            header.remove_header(name);
+        }
+    }
+}
+
 /// Puts on what this node says about an answer: how it came about, by whom, and who may read it.
 ///
 /// # Errors
@@ -152,14 +174,20 @@ fn handling<'a>(exchange: &Exchange, node: &'a str) -> Handling<'a> {
 }
 
 fn served(exchange: &Exchange) -> Served {
+    let how = exchange.how.as_ref();
+    let known = how.and_then(|how| how.forward);
     let reason = match exchange.outcome {
         Outcome::Hit | Outcome::Stale => return Served::Hit,
         Outcome::Refused | Outcome::Local => return Served::Local,
-        Outcome::Revalidated => Forward::Stale,
+        Outcome::Revalidated => known.unwrap_or(Forward::Stale),
         _ if exchange.passes => Forward::Method,
-        Outcome::Miss | Outcome::Pass | Outcome::Error => Forward::UriMiss,
+        Outcome::Miss | Outcome::Pass => known.unwrap_or(Forward::UriMiss),
+        // Some failures happen before anyone is asked.
+        Outcome::Error => match known {
+            Some(reason) => reason,
+            None => return Served::Local,
+        },
     };
-    let how = exchange.how.as_ref();
     let kept = match how {
         Some(how) if how.collapsed => Kept::Collapsed,
         Some(how) if how.stored => Kept::Stored,
@@ -176,7 +204,9 @@ fn served(exchange: &Exchange) -> Served {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::engine::How;
+    use crate::cache::engine::{Failure, How};
+    use crate::origin;
+    use crate::proxy::respond;
 
     fn exchange(outcome: Outcome, tier: Tier, how: Option<How>) -> Exchange {
         let mut exchange = Exchange::new();
@@ -187,39 +217,110 @@ mod tests {
     }
 
     #[test]
-    fn cache_status_tells_hits_misses_and_passes_apart() {
-        let miss = How {
-            outcome: Outcome::Miss,
-            tier: Tier::Origin,
-            collapsed: false,
-            stored: true,
-            fwd_status: Some(200),
-            forward: None,
+    fn cache_status_tells_how_each_answer_came_about() {
+        let fetched = |outcome, status, forward| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Some(How {
+                forward: Some(forward),
+                ..How::fetched(outcome, status)
+            })
         };
-        let joined = How {
+        let joined = fetched(Outcome::Miss, 200, Forward::UriMiss).map(|how| How {
             collapsed: true,
-            ..miss
-        };
+            ..how
+        });
+        let failed = |failure| respond::how(&failure);
         let cases = [
-            (Outcome::Hit, Tier::Redis, None, "edge; hit; detail=redis"),
+            (Outcome::Hit, Tier::Redis, None, "; hit; detail=redis"),
+            (Outcome::Stale, Tier::Memory, None, "; hit; detail=memory"),
             (
                 Outcome::Miss,
                 Tier::Origin,
-                Some(miss),
-                "edge; fwd=uri-miss; fwd-status=200; stored",
+                fetched(Outcome::Miss, 200, Forward::VaryMiss),
+                "; fwd=vary-miss; fwd-status=200; stored",
             ),
             (
                 Outcome::Miss,
                 Tier::Origin,
-                Some(joined),
-                "edge; fwd=uri-miss; fwd-status=200; collapsed",
+                joined,
+                "; fwd=uri-miss; fwd-status=200; collapsed",
             ),
-            (Outcome::Refused, Tier::None, None, "edge"),
+            (
+                Outcome::Miss,
+                Tier::Origin,
+                fetched(Outcome::Miss, 206, Forward::Partial),
+                "; fwd=partial; fwd-status=206; stored",
+            ),
+            (
+                Outcome::Revalidated,
+                Tier::Origin,
+                fetched(Outcome::Revalidated, 304, Forward::Request),
+                "; fwd=request; fwd-status=304; stored",
+            ),
+            (
+                Outcome::Pass,
+                Tier::Origin,
+                fetched(Outcome::Pass, 503, Forward::Bypass),
+                "; fwd=bypass; fwd-status=503",
+            ),
+            (
+                Outcome::Error,
+                Tier::None,
+                failed(Failure::Status(503)),
+                "; fwd=uri-miss; fwd-status=503",
+            ),
+            (
+                Outcome::Error,
+                Tier::None,
+                failed(Failure::Origin(origin::Error::Changed)),
+                "; fwd=uri-miss",
+            ),
+            (
+                Outcome::Error,
+                Tier::None,
+                failed(Failure::Origin(origin::Error::Busy)),
+                "",
+            ),
+            (Outcome::Error, Tier::None, failed(Failure::Overloaded), ""),
+            (Outcome::Error, Tier::None, None, ""),
+            (Outcome::Local, Tier::None, failed(Failure::NotCached), ""),
+            (Outcome::Refused, Tier::None, None, ""),
         ];
         for (outcome, tier, how, expected) in cases {
             let exchange = exchange(outcome, tier, how);
             let value = cache_status::value(&handling(&exchange, "edge"));
+            assert_eq!(value, format!("edge{expected}"));
+        }
+    }
+
+    #[test]
+    fn a_request_that_passes_says_that_its_method_made_it() {
+        for (outcome, expected) in [
+            (Outcome::Pass, "edge; fwd=method"),
+            (Outcome::Error, "edge; fwd=method"),
+            (Outcome::Refused, "edge"),
+        ] {
+            let mut exchange = exchange(outcome, Tier::None, None);
+            exchange.passes = true;
+            let value = cache_status::value(&handling(&exchange, "edge"));
             assert_eq!(value, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_for_caches_reaches_caches_only() {
+        for (cdn_loop, left) in [(None, 1), (Some("weir"), 4)] {
+            let mut request = HeaderMap::new();
+            if let Some(value) = cdn_loop {
+                request.insert("cdn-loop", HeaderValue::from_static(value));
+            }
+            let mut header = ResponseHeader::build(200, None).unwrap();
+            for name in ["cache-tag", "surrogate-key", "surrogate-control", "etag"] {
+                header.insert_header(name, "x").unwrap();
+            }
+            withhold(&mut header, &request);
+            assert_eq!(header.headers.len(), left, "{cdn_loop:?}");
+            assert!(header.headers.contains_key("etag"));
         }
     }
 

@@ -20,9 +20,10 @@ use pingora::{Error, ErrorSource, ErrorType};
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
+use crate::proxy::posted::{Collected, Progress, Sent};
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{self, ADAPTER, BROKEN, LAGGARD};
-use crate::proxy::upstream::Fault;
+use crate::proxy::upstream::{Fault, Upload};
 use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, access, headers, invalidate, request, upstream};
 
@@ -97,7 +98,11 @@ impl ProxyHttp for Edge {
         header: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        if exchange.outcome == Outcome::Pass && exchange.age.is_none() {
+        if header.status.is_informational() {
+            // It says nothing of how the answer comes about.
+            return Ok(());
+        }
+        if exchange.outcome == Outcome::Pass && exchange.age.is_none() && !exchange.passes {
             // Pingora writes an Age on every hit; an answer straight from its origin has none.
             header.remove_header(&AGE);
         }
@@ -108,6 +113,7 @@ impl ProxyHttp for Edge {
             header.remove_header(&TRANSFER_ENCODING);
         }
         exchange.bodiless = headers::strip_bodiless(header)?;
+        headers::withhold(header, &session.req_header().headers);
         headers::dress(header, &session.req_header().headers, exchange, self)?;
         exchange.head_goes_out(header.status);
         Ok(())
@@ -151,7 +157,7 @@ impl ProxyHttp for Edge {
             return Error::e_explain(ErrorType::InternalError, "no uplink");
         };
         let way = uplink.way(route).await?;
-        exchange.place = Some(way.place);
+        exchange.destination = Some(way.destination);
         Ok(way.peer)
     }
 
@@ -161,12 +167,12 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
-        match &exchange.place {
-            Some(place) => {
-                upstream::rewrite(request, session.req_header(), place, &self.server.node)
-            }
-            None => Error::e_explain(ErrorType::InternalError, "no place"),
-        }
+        let Some(destination) = &exchange.destination else {
+            return Error::e_explain(ErrorType::InternalError, "no destination");
+        };
+        let received = session.req_header();
+        exchange.sent = Sent::now(received, &self.engine);
+        upstream::rewrite(request, received, &destination.place, &self.server.node)
     }
 
     async fn request_body_filter(
@@ -181,16 +187,36 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> pingora::Result<()> {
         upstream::scrub(response)?;
+        upstream::redirect(response, exchange.destination.as_ref())?;
         exchange.tier = Tier::Origin;
-        if let Some(route) = exchange.route.as_ref().filter(|_| changes(response)) {
-            invalidate::forget(&self.engine, &self.invalidations, &route.key).await;
-        }
+        invalidate::follow(self, session, response, exchange).await;
         Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        exchange: &mut Exchange,
+    ) -> pingora::Result<Option<Duration>> {
+        if let (Some(collected), Some(piece)) = (&mut exchange.collected, body) {
+            match collected.push(piece) {
+                Progress::Partial => {}
+                Progress::Broken => exchange.collected = None,
+                Progress::Whole => {
+                    if let Some((ask, posted)) = exchange.collected.take().map(Collected::finish) {
+                        self.engine.store_posted(ask, posted);
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -199,7 +225,7 @@ impl ProxyHttp for Edge {
         error: &Error,
         exchange: &mut Exchange,
     ) -> FailToProxy {
-        let answer = match Fault::of(error) {
+        let answer = match Fault::of(error, Upload::of(session)) {
             Fault::Gone => None,
             Fault::Request(status) => {
                 let text = "request body refused";
@@ -234,9 +260,4 @@ impl ProxyHttp for Edge {
     fn request_summary(&self, session: &Session, exchange: &Exchange) -> String {
         format!("{} {}", session.req_header().method, exchange.id)
     }
-}
-
-/// Whether an unsafe request was agreed to (RFC 9111 section 4.4).
-fn changes(response: &ResponseHeader) -> bool {
-    response.status.is_success() || response.status.is_redirection()
 }

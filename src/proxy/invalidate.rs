@@ -7,10 +7,22 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+use sfv::{BareItem, Item, List, ListEntry, Parser};
+
 use crate::cache::engine::Engine;
+use crate::config::Profile;
 use crate::key::Key;
 use crate::limits::INVALIDATIONS_PER_SECOND;
 use crate::metrics::METRICS;
+use crate::origin::endpoint::Scheme;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reference::Base;
+use crate::proxy::{Edge, request};
+use crate::route::{self, Head};
 
 /// How many changes the log may be told of; a second's worth may come at once.
 #[derive(Debug, Default)]
@@ -23,6 +35,15 @@ struct State {
 }
 
 impl Allowance {
+    /// Takes one; counts where none is left.
+    fn allows(&self) -> bool {
+        let is_allowed = self.take(Instant::now());
+        if !is_allowed {
+            METRICS.invalidations_skipped.inc();
+        }
+        is_allowed
+    }
+
     /// Takes one; `false` where none is left.
     fn take(&self, now: Instant) -> bool {
         let most = f64::from(INVALIDATIONS_PER_SECOND);
@@ -42,22 +63,164 @@ impl Allowance {
     }
 }
 
-/// Forgets `key` here and, as far as the log can be told, everywhere.
-pub(super) async fn forget(engine: &Engine, allowance: &Allowance, key: &Key) {
-    engine.forget(key);
-    if allowance.take(Instant::now()) {
-        // Logged where it failed; this node has forgotten all the same.
-        engine.purges().invalidate(key).await;
-    } else {
-        METRICS.invalidations_skipped.inc();
+/// Forgets what a passed request changed, as its answer tells: the target, what Location and
+/// Content-Location name of the same origin, and the cache groups that it invalidates (RFC 9875
+/// section 3). The answer itself is kept where it may answer later GETs.
+pub(super) async fn follow(
+    edge: &Edge,
+    session: &Session,
+    response: &ResponseHeader,
+    exchange: &mut Exchange,
+) {
+    let Some(route) = exchange.route.clone() else {
+        return;
+    };
+    let request = session.req_header();
+    if !is_change(&request.method, response.status) {
+        return;
+    }
+    let sent = exchange.sent.take();
+    let answered = sent.and_then(|sent| sent.answered(response, &edge.engine));
+    forget(&edge.engine, &edge.invalidations, &route.key).await;
+    let named = |name| named(edge, session, response.headers.get(name)?, exchange);
+    let (location, content) = (named(LOCATION), named(CONTENT_LOCATION));
+    let source = edge.sources.get(&route.site.name);
+    let is_of_target = content.as_ref() == Some(&route.key);
+    if let (Some(answered), Some(source), true) = (answered, source, is_of_target)
+        && route.site.profile == Profile::General
+    {
+        let ask = request::ask(edge, source, route.clone(), &request.headers);
+        exchange.collected = answered.collect(ask, response, &edge.engine);
+    }
+    let mut others: Vec<Key> = location.into_iter().chain(content).collect();
+    others.dedup();
+    for key in others.iter().filter(|key| **key != route.key) {
+        forget(&edge.engine, &edge.invalidations, key).await;
+    }
+    let groups = groups(&response.headers);
+    let allowed = |_: &String| edge.invalidations.allows();
+    let groups: Vec<_> = groups.into_iter().filter(allowed).collect();
+    if !groups.is_empty() {
+        let site = &route.site.name;
+        edge.engine.purges().invalidate_tags(site, &groups).await;
     }
 }
+
+/// Whether a request may have changed something, and was agreed to.
+fn is_change(method: &Method, status: StatusCode) -> bool {
+    let is_safe = method.is_safe() || SAFE.contains(&method.as_str());
+    !is_safe && (status.is_success() || status.is_redirection())
+}
+
+/// The object of the same site that a reference names, where that is one of the request's origin.
+fn named(
+    edge: &Edge,
+    session: &Session,
+    reference: &HeaderValue,
+    exchange: &Exchange,
+) -> Option<Key> {
+    let request = request::head_of(session);
+    let uri = &session.req_header().uri;
+    let is_tls = session
+        .digest()
+        .is_some_and(|digest| digest.ssl_digest.is_some());
+    let base = Base {
+        scheme: if is_tls { Scheme::Https } else { Scheme::Http },
+        authority: request.authority.unwrap_or_default(),
+        path: uri.path(),
+        query: uri.query(),
+    };
+    let hidden = exchange.destination.as_ref()?.hide(reference)?;
+    let target = base.resolve(hidden.to_str().ok()?)?;
+    let head = Head {
+        method: &Method::GET,
+        target: &target,
+        accept: None,
+        ..request
+    };
+    let route = route::route(&edge.sites, &head).ok()?;
+    let is_same_site = exchange
+        .site()
+        .is_some_and(|site| site.name == route.site.name);
+    is_same_site.then_some(route.key)
+}
+
+/// The cache groups that an answer invalidates; none where the field is not a list of strings.
+fn groups(headers: &HeaderMap) -> Vec<String> {
+    let lines: Vec<_> = headers
+        .get_all(GROUPS)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    let parsed = Parser::new(&lines.join(&b", "[..])).parse::<List>();
+    let name = |entry: ListEntry| match entry {
+        ListEntry::Item(Item {
+            bare_item: BareItem::String(name),
+            ..
+        }) => Some(String::from(name)),
+        ListEntry::Item(_) | ListEntry::InnerList(_) => None,
+    };
+    let names: Option<Vec<_>> = parsed.unwrap_or_default().into_iter().map(name).collect();
+    names.unwrap_or_default()
+}
+
+/// Forgets `key` here and, as far as the log can be told, everywhere.
+async fn forget(engine: &Engine, allowance: &Allowance, key: &Key) {
+    engine.forget(key);
+    if allowance.allows() {
+        // Logged where it failed; this node has forgotten all the same.
+        engine.purges().invalidate(key).await;
+    }
+}
+
+/// Methods beside those of HTTP itself that are registered as safe.
+const SAFE: [&str; 4] = ["PROPFIND", "QUERY", "REPORT", "SEARCH"];
+
+/// The groups that an unsafe request changed (RFC 9875 section 3).
+const GROUPS: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn what_was_refused_or_is_safe_changes_nothing() {
+        for (method, status, expected) in [
+            ("POST", 200, true),
+            ("DELETE", 204, true),
+            ("PUT", 303, true),
+            ("M-SEARCH", 200, true),
+            ("POST", 404, false),
+            ("POST", 500, false),
+            ("POST", 103, false),
+            ("PROPFIND", 207, false),
+            ("GET", 200, false),
+        ] {
+            let method_ = Method::from_bytes(method.as_bytes()).unwrap();
+            let status_ = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_change(&method_, status_), expected, "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn groups_are_a_list_of_strings_or_void() {
+        let cases: [(&[&str], &[&str]); 5] = [
+            (&[], &[]),
+            (&["\"a\", \"b c\";x=1"], &["a", "b c"]),
+            (&["\"a\"", "\"b\""], &["a", "b"]),
+            (&["\"a\", b"], &[]),
+            (&["\"a"], &[]),
+        ];
+        for (lines, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(GROUPS, HeaderValue::from_str(line).unwrap());
+            }
+            assert_eq!(groups(&headers), expected, "{lines:?}");
+        }
+    }
 
     #[test]
     fn the_log_is_told_of_a_second_s_worth_at_once_and_then_at_the_rate() {

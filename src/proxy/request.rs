@@ -179,7 +179,7 @@ fn refuse_fragment(session: &Session) -> Result<(), Answer> {
     Ok(())
 }
 
-fn head_of(session: &Session) -> Head<'_> {
+pub(super) fn head_of(session: &Session) -> Head<'_> {
     let header = session.req_header();
     let target = std::str::from_utf8(header.raw_path());
     // What is no text is nothing that a route could accept, and not the same as nothing at all.
@@ -286,6 +286,7 @@ async fn open(
         }
         Opened::Failed(failure) => {
             tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
+            exchange.how = respond::how(&failure);
             Err(respond::failure(&failure))
         }
     }

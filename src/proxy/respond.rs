@@ -15,10 +15,11 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::engine::Failure;
+use crate::cache::engine::{Failure, How};
 use crate::config::Site;
+use crate::http::cache_status::Forward;
 use crate::http::cors;
-use crate::metrics::Outcome;
+use crate::metrics::{Outcome, Tier};
 use crate::origin;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers;
@@ -26,6 +27,9 @@ use crate::route::Refusal;
 
 /// When a client should try again that came while the node was full: about a segment later.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// When one should that came while the origin had no place: places become free all the time.
+const RETRY_BUSY: Duration = Duration::from_secs(1);
 
 /// An answer without an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,12 +126,37 @@ pub(super) fn failure(failure: &Failure) -> Answer {
         Failure::NoRoom => "no room",
         Failure::NotCached => "not stored, and nothing else is wanted",
     };
-    let answer = Answer::new(status, text, Outcome::Error);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.retry_after(RETRY)
-    } else {
-        answer
+    let outcome = match failure {
+        // The client asked for that.
+        Failure::NotCached => Outcome::Local,
+        Failure::Origin(_) | Failure::Status(_) | Failure::Overloaded | Failure::NoRoom => {
+            Outcome::Error
+        }
+    };
+    let answer = Answer::new(status, text, outcome);
+    match failure {
+        Failure::Origin(origin::Error::Busy) => answer.retry_after(RETRY_BUSY),
+        Failure::Overloaded | Failure::NoRoom => answer.retry_after(RETRY),
+        Failure::Origin(_) | Failure::Status(_) | Failure::NotCached => answer,
     }
+}
+
+/// What Cache-Status says of a request that the engine found nothing for; nothing where the origin
+/// was not asked.
+pub(super) fn how(failure: &Failure) -> Option<How> {
+    let fwd_status = match failure {
+        Failure::Origin(origin::Error::Down | origin::Error::Busy)
+        | Failure::Overloaded
+        | Failure::NoRoom
+        | Failure::NotCached => return None,
+        Failure::Origin(_) => None,
+        Failure::Status(status) => Some(*status),
+    };
+    Some(How {
+        fwd_status,
+        forward: Some(Forward::UriMiss),
+        ..How::held(Outcome::Error, Tier::None)
+    })
 }
 
 /// Answers OPTIONS: what may be asked, and by which pages.
@@ -160,6 +189,7 @@ fn status_of(error: &origin::Error) -> StatusCode {
         | origin::Error::Refused { .. }
         | origin::Error::Credentials(_)
         | origin::Error::Down => StatusCode::BAD_GATEWAY,
+        origin::Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -173,6 +203,7 @@ fn text_of(error: &origin::Error) -> &'static str {
         origin::Error::Refused { .. } => "origin answer refused",
         origin::Error::Credentials(_) => "origin access not configured",
         origin::Error::Down => "origin down",
+        origin::Error::Busy => "origin busy",
     }
 }
 
@@ -271,14 +302,24 @@ mod tests {
 
     #[test]
     fn a_full_node_says_when_to_come_back() {
-        for full in [Failure::Overloaded, Failure::NoRoom] {
+        for (full, seconds) in [
+            (Failure::Overloaded, "2"),
+            (Failure::NoRoom, "2"),
+            (Failure::Origin(origin::Error::Busy), "1"),
+        ] {
             let answer = failure(&full);
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(
-                answer.fields,
-                [(RETRY_AFTER, HeaderValue::from_static("2"))]
-            );
+            let value = HeaderValue::from_static(seconds);
+            assert_eq!(answer.fields, [(RETRY_AFTER, value)]);
         }
+    }
+
+    #[test]
+    fn what_only_a_copy_could_answer_is_no_failure_of_ours() {
+        let answer = failure(&Failure::NotCached);
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.outcome, Outcome::Local);
+        assert!(answer.fields.is_empty());
     }
 
     #[test]

@@ -9,11 +9,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, UPGRADE, VIA};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, UPGRADE, VIA};
 use http::{StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
 use pingora::protocols::tls::CaType;
+use pingora::proxy::Session;
 use pingora::tls::x509::X509;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
@@ -23,6 +24,7 @@ use crate::config::{self, Site};
 use crate::http::via;
 use crate::origin::Fetch;
 use crate::origin::endpoint::{Endpoint, Scheme};
+use crate::origin::location;
 use crate::origin::request::Place;
 use crate::origin::resolver::Resolver;
 use crate::origin::scrub;
@@ -46,7 +48,25 @@ pub(super) struct Way {
     /// What the connection is made to.
     pub(super) peer: Box<HttpPeer>,
     /// What is written on it.
+    pub(super) destination: Destination,
+}
+
+/// Where one request goes, as its head says.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    pub(super) endpoint: Endpoint,
     pub(super) place: Place,
+}
+
+impl Destination {
+    /// A reference of the origin as clients can follow it: without scheme and host where it names
+    /// the origin itself.
+    pub(super) fn hide(&self, reference: &HeaderValue) -> Option<HeaderValue> {
+        let mut scratch = HeaderMap::new();
+        scratch.insert(LOCATION, reference.clone());
+        location::hide(&mut scratch, &self.endpoint, &self.place);
+        scratch.remove(LOCATION)
+    }
 }
 
 impl Uplink {
@@ -100,7 +120,10 @@ impl Uplink {
         peer.options.ca.clone_from(&self.ca);
         Ok(Way {
             peer: Box::new(peer),
-            place,
+            destination: Destination {
+                endpoint: endpoint.clone(),
+                place,
+            },
         })
     }
 
@@ -206,6 +229,21 @@ pub(super) fn scrub(response: &mut ResponseHeader) -> pingora::Result<()> {
     Ok(())
 }
 
+/// Makes a redirect of the origin to itself one that leads through this node.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn redirect(
+    response: &mut ResponseHeader,
+    destination: Option<&Destination>,
+) -> pingora::Result<()> {
+    let given = response.headers.get(LOCATION);
+    match given.and_then(|given| destination?.hide(given)) {
+        Some(hidden) => response.insert_header(LOCATION, hidden),
+        None => Ok(()),
+    }
+}
+
 /// Whether a status ends a request, and means something to whom did not ask a proxy.
 pub(super) fn is_final(status: StatusCode) -> bool {
     let known = (200..=599).contains(&status.as_u16());
@@ -228,9 +266,31 @@ pub(super) enum Fault {
     Origin(StatusCode),
 }
 
+/// Whether the body of a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upload {
+    /// Not all of it.
+    UnderWay,
+    /// All of it, or there is none.
+    Done,
+}
+
+impl Upload {
+    /// How far a request has come.
+    pub(super) fn of(session: &mut Session) -> Self {
+        match session.is_body_done() {
+            true => Self::Done,
+            false => Self::UnderWay,
+        }
+    }
+}
+
 impl Fault {
     /// Whose fault `error` is, on a request that passes.
-    pub(super) fn of(error: &Error) -> Self {
+    ///
+    /// An origin owes no answer while the request still comes. Pingora waits for it all the same,
+    /// anew after each piece of the request: what runs out then is the time of the next piece.
+    pub(super) fn of(error: &Error, upload: Upload) -> Self {
         match (error.esource(), error.etype()) {
             (
                 ErrorSource::Downstream,
@@ -246,6 +306,9 @@ impl Fault {
             }
             (_, etype) if *etype == LAGGARD => Self::Request(StatusCode::REQUEST_TIMEOUT),
             (ErrorSource::Downstream, _) => Self::Request(StatusCode::BAD_REQUEST),
+            (_, ErrorType::ReadTimedout) if upload == Upload::UnderWay => {
+                Self::Request(StatusCode::REQUEST_TIMEOUT)
+            }
             (
                 _,
                 ErrorType::ConnectTimedout
@@ -354,8 +417,13 @@ mod tests {
     #[test]
     fn each_side_is_blamed_for_its_own_faults() {
         let of = |source: fn(Box<Error>) -> Box<Error>, etype: ErrorType| {
-            Fault::of(&source(Error::new(etype)))
+            Fault::of(&source(Error::new(etype)), Upload::Done)
         };
+        let late = Error::new(ErrorType::ReadTimedout).into_up();
+        assert_eq!(
+            Fault::of(&late, Upload::UnderWay),
+            Fault::Request(StatusCode::REQUEST_TIMEOUT)
+        );
         let (down, up) = (
             |error: Box<Error>| error.into_down(),
             |error: Box<Error>| error.into_up(),

@@ -234,14 +234,14 @@ impl Purges {
         let Some((shared, heartbeats)) = &self.shared else {
             let position = self.apply_here(orders);
             METRICS.purges.of(PurgeResult::Local).inc();
-            tracing::info!(?orders, %position, "purged on this node");
+            tracing::info!(orders = words(orders), %position, "purged on this node");
             return Ok(self.receipt(position, Vec::new(), 0));
         };
         let target = match self.append(shared, orders).await {
             Ok(target) => target,
             Err(Unlogged { reason, position }) => {
                 METRICS.purges.of(PurgeResult::Failed).inc();
-                tracing::error!(?orders, reason, "purged on this node only");
+                tracing::error!(orders = words(orders), reason, "purged on this node only");
                 let others = vec![Seen::nobody()];
                 let mut receipt = self.receipt(position, others, 0);
                 receipt.local_only = true;
@@ -254,7 +254,8 @@ impl Purges {
         let nodes = self.confirm(heartbeats, target).await;
         let receipt = self.receipt(target.position, nodes, replicas);
         let unconfirmed = &receipt.unconfirmed;
-        tracing::info!(?orders, position = %target.position, ?unconfirmed, "purged");
+        let position = target.position;
+        tracing::info!(orders = words(orders), %position, ?unconfirmed, "purged");
         Ok(receipt)
     }
 
@@ -281,7 +282,11 @@ impl Purges {
             return;
         };
         if let Err(Unlogged { reason, .. }) = self.append(shared, orders).await {
-            tracing::warn!(?orders, reason, "change not told to other nodes");
+            tracing::warn!(
+                orders = words(orders),
+                reason,
+                "change not told to other nodes"
+            );
         }
     }
 
@@ -454,6 +459,11 @@ impl Purges {
         let age = i64::try_from(self.silence().as_secs()).unwrap_or(i64::MAX);
         METRICS.purge_log_age_seconds.set(age);
     }
+}
+
+fn words(orders: &[Order]) -> String {
+    let words: Vec<_> = orders.iter().map(ToString::to_string).collect();
+    words.join(", ")
 }
 
 fn has_read(state: &NodeState, target: Cursor) -> bool {

@@ -444,6 +444,23 @@ impl Answer {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
 
+    /// All lines of a header as one list.
+    pub(crate) fn list(&self, name: &str) -> String {
+        let lines = self.headers.get_all(name).iter();
+        let lines: Vec<&str> = lines.map(|v| v.to_str().unwrap()).collect();
+        lines.join(", ")
+    }
+
+    /// The number in a header.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        let text = self.list(name);
+        text.parse().unwrap_or_else(|_| panic!("{name}: {text:?}"))
+    }
+
     /// Asserts a status and a body that ended properly.
     #[track_caller]
     pub(crate) fn whole(self, status: u16) -> Self {

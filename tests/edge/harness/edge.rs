@@ -57,6 +57,7 @@ pub(crate) struct Builder<'a> {
 /// A running node, killed when dropped.
 pub(crate) struct Edge {
     process: Process,
+    config: PathBuf,
     http: SocketAddr,
     https: SocketAddr,
     admin: SocketAddr,
@@ -174,15 +175,17 @@ impl<'a> Builder<'a> {
         self = self.set("listen.admin", admin.to_string());
         let (certificates, trust) = certificate(dir.path());
         self = self.set("tls.certificates", certificates);
+        let config = self.write(dir.path());
         let mut command = Command::new(program());
         command
             .args(["run", "--config"])
-            .arg(self.write(dir.path()))
+            .arg(&config)
             .current_dir(dir.path());
         command.envs(self.environment.iter().map(|(k, v)| (k, v)));
         let process = Process::start("weir", &command, dir.path());
         let mut edge = Edge {
             process,
+            config,
             http,
             https,
             admin,
@@ -192,6 +195,11 @@ impl<'a> Builder<'a> {
         };
         edge.listening().await;
         edge
+    }
+
+    /// A site in front of any web server, rather than of a store of videos.
+    pub(crate) fn general(self) -> Self {
+        self.set("site.profile", "general")
     }
 
     /// Writes the configuration file and returns its path.
@@ -220,6 +228,12 @@ fn certificate(dir: &Path) -> (Value, Arc<ClientConfig>) {
         Value::Array(vec![files.into()]),
         client::trust(cert.der().clone()),
     )
+}
+
+impl Source for Edge {
+    fn describe(&self, site: &mut Table) {
+        site.insert("origin".to_owned(), self.url("").into());
+    }
 }
 
 impl Edge {
@@ -269,6 +283,11 @@ impl Edge {
         Client::plain(self.admin, "localhost").request("GET", target)
     }
 
+    /// Path of its configuration.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// Address of the admin listener.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin
@@ -276,9 +295,16 @@ impl Edge {
 
     /// Purges a URL (path and query) of the site.
     pub(crate) async fn purge(&self, target: &str) -> Answer {
-        let body = serde_json::json!({ "url": format!("http://{HOST}{target}") }).to_string();
+        let url = format!("http://{HOST}{target}");
+        self.purge_by(&serde_json::json!({ "url": url })).await
+    }
+
+    /// Purges as a command says.
+    pub(crate) async fn purge_by(&self, command: &serde_json::Value) -> Answer {
         let client = Client::plain(self.admin, "localhost");
-        let request = client.request("POST", "/v1/purge").body(body);
+        let request = client
+            .request("POST", "/v1/purge")
+            .body(command.to_string());
         request
             .header("content-type", "application/json")
             .send()
@@ -325,6 +351,16 @@ impl Edge {
             self.metric("weir_fills_in_flight", &[]).await < 0.5
         })
         .await;
+    }
+
+    /// Freezes the process: its connections stay open and nothing answers.
+    pub(crate) fn stop(&self) {
+        self.process.signal(Signal::Stop);
+    }
+
+    /// Thaws it.
+    pub(crate) fn cont(&self) {
+        self.process.signal(Signal::Cont);
     }
 
     /// The process.

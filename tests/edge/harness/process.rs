@@ -171,6 +171,12 @@ impl Process {
         self.child.wait().unwrap()
     }
 
+    /// Kills the process: its connections are reset, then refused.
+    pub(crate) async fn end(&mut self) {
+        self.signal(Signal::Kill);
+        self.wait(Duration::from_secs(5)).await;
+    }
+
     /// Everything that it has written so far.
     pub(crate) fn output(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();

@@ -37,6 +37,10 @@ pub(crate) enum Plan {
     Silent,
     /// Pieces of this size, each released by [`Web::step`].
     Steps(usize),
+    /// As `Steps`, chunked, and the end takes a step of its own: nobody knows the length before.
+    ChunkSteps(usize),
+    /// 200 with everything, whatever part was asked for.
+    Whole,
     /// Content-Length says this; the whole body is sent, then the connection is closed.
     Declare(usize),
     /// Chunked, and closed at this offset without the last chunk.
@@ -63,14 +67,25 @@ pub(crate) struct Web {
 struct State {
     objects: HashMap<String, Object>,
     seen: Vec<Seen>,
+    in_flight: usize,
+    busiest: usize,
 }
 
 #[derive(Clone, Default)]
 struct Object {
     body: Bytes,
     headers: Vec<(String, String)>,
+    variants: Vec<Variant>,
     next: VecDeque<Plan>,
     always: Option<Plan>,
+}
+
+/// What a request gets that has this field.
+#[derive(Clone)]
+struct Variant {
+    name: String,
+    value: String,
+    body: Bytes,
 }
 
 /// One request that came.
@@ -120,7 +135,8 @@ impl Web {
         self.put_with(path, body, &[("etag", &etag)]);
     }
 
-    /// Puts an object with these headers only.
+    /// Puts an object with these headers only. A path may begin with a method and a space: then it
+    /// is what requests of that method get.
     pub(crate) fn put_with(&self, path: &str, body: Bytes, headers: &[(&str, &str)]) {
         let headers = headers
             .iter()
@@ -136,6 +152,12 @@ impl Web {
             .unwrap()
             .objects
             .insert(path.to_owned(), object);
+    }
+
+    /// Puts another body of an object, for requests with this field.
+    pub(crate) fn put_variant(&self, path: &str, field: (&str, &str), body: Bytes) {
+        let (name, value) = (field.0.to_owned(), field.1.to_owned());
+        self.object(path, |o| o.variants.push(Variant { name, value, body }));
     }
 
     /// Removes an object.
@@ -167,6 +189,16 @@ impl Web {
             .filter(|s| s.path == path)
             .cloned()
             .collect()
+    }
+
+    /// The most requests that were under way at once since [`Self::calm`].
+    pub(crate) fn busiest(&self) -> usize {
+        self.state.lock().unwrap().busiest
+    }
+
+    /// Begins to count anew what [`Self::busiest`] tells.
+    pub(crate) fn calm(&self) {
+        self.state.lock().unwrap().busiest = 0;
     }
 
     /// How many requests came for a path.
@@ -202,6 +234,11 @@ impl Source for Web {
 }
 
 impl Seen {
+    /// The method of the request.
+    pub(crate) fn method(&self) -> &str {
+        &self.method
+    }
+
     /// A header of the request.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let named = self.headers.iter().find(|(n, _)| n == name);
@@ -226,13 +263,68 @@ impl Seen {
             .split(' ')
             .map(str::to_owned);
         let headers = lines.filter_map(|l| l.split_once(": "));
-        Ok(Some(Self {
+        let seen = Self {
             method: words.next().unwrap_or_default(),
             path: words.next().unwrap_or_default(),
             headers: headers
                 .map(|(n, v)| (n.to_lowercase(), v.to_owned()))
                 .collect(),
-        }))
+        };
+        seen.skip_body(stream, buffer).await?;
+        Ok(Some(seen))
+    }
+
+    /// Reads the request's body, chunked or of known length, and forgets it.
+    async fn skip_body(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<()> {
+        const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+        let chunked = self.header("transfer-encoding").is_some();
+        let length = self.header("content-length").and_then(|l| l.parse().ok());
+        loop {
+            let end = match length {
+                _ if chunked => buffer
+                    .windows(LAST_CHUNK.len())
+                    .position(|w| w == LAST_CHUNK)
+                    .map(|at| at + LAST_CHUNK.len()),
+                Some(length) => (buffer.len() >= length).then_some(length),
+                None => Some(0),
+            };
+            if let Some(end) = end {
+                buffer.drain(..end);
+                return Ok(());
+            }
+            if stream.read_buf(buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+impl Object {
+    /// The object as a request selects it.
+    fn selected(mut self, seen: &Seen) -> Self {
+        let fits = |v: &&Variant| seen.header(&v.name) == Some(v.value.as_str());
+        if let Some(variant) = self.variants.iter().find(fits) {
+            self.body = variant.body.clone();
+        }
+        self
+    }
+}
+
+/// A request under way, as the server counts them.
+struct InFlight<'a>(&'a Mutex<State>);
+
+impl<'a> InFlight<'a> {
+    fn new(state: &'a Mutex<State>) -> Self {
+        let mut counts = state.lock().unwrap();
+        counts.in_flight += 1;
+        counts.busiest = counts.busiest.max(counts.in_flight);
+        Self(state)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().in_flight -= 1;
     }
 }
 
@@ -244,12 +336,16 @@ async fn converse(
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some(seen) = Seen::read(&mut stream, &mut buffer).await? {
+        let _in_flight = InFlight::new(state);
         let object = {
             let mut state = state.lock().unwrap();
             state.seen.push(seen.clone());
-            state.objects.get_mut(&seen.path).map(|o| {
+            let own = format!("{} {}", seen.method, seen.path);
+            let has_own = state.objects.contains_key(&own);
+            let path = if has_own { own } else { seen.path.clone() };
+            state.objects.get_mut(&path).map(|o| {
                 let plan = o.next.pop_front().or(o.always).unwrap_or(Plan::Serve);
-                (o.clone(), plan)
+                (o.clone().selected(&seen), plan)
             })
         };
         let Some((object, plan)) = object else {
@@ -287,6 +383,7 @@ impl Reply {
         let (status, mut span) = match plan {
             Plan::Status(status) => (status, 0..0),
             Plan::PartialAsWhole => (200, 0..total / 2),
+            Plan::Whole => (200, 0..total),
             Plan::WrongRange => (206, total / 2..total),
             _ => judge(seen, object),
         };
@@ -311,7 +408,9 @@ impl Reply {
             write!(head, "content-range: bytes */{total}\r\n").unwrap();
         }
         match plan {
-            Plan::Chunked | Plan::CutChunks(_) => head.push_str("transfer-encoding: chunked\r\n"),
+            Plan::Chunked | Plan::CutChunks(_) | Plan::ChunkSteps(_) => {
+                head.push_str("transfer-encoding: chunked\r\n")
+            }
             Plan::Declare(length) => write!(head, "content-length: {length}\r\n").unwrap(),
             _ if status == 304 => {}
             _ => write!(head, "content-length: {}\r\n", span.len()).unwrap(),
@@ -360,6 +459,14 @@ impl Reply {
             Plan::CutChunks(at) => write_chunk(stream, self.until(at)).await,
             Plan::Chunked => {
                 write_chunk(stream, &self.body).await?;
+                stream.write_all(b"0\r\n\r\n").await
+            }
+            Plan::ChunkSteps(size) => {
+                for piece in self.body.chunks(size) {
+                    steps.acquire().await.expect("never closed").forget();
+                    write_chunk(stream, piece).await?;
+                }
+                steps.acquire().await.expect("never closed").forget();
                 stream.write_all(b"0\r\n\r\n").await
             }
             Plan::Steps(size) => {

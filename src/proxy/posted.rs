@@ -1,0 +1,215 @@
+//! An answer to POST that may answer later GETs (RFC 9110 section 9.3.3), collected as it passes.
+//!
+//! It invalidates what it replaces first, and purges judge stored answers by what was asked for
+//! before them. So it is kept only where nothing but its own invalidation was purged since its
+//! request was sent. In a shared log other nodes' purges show late: with one, nothing is kept.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, EXPIRES, HeaderMap, TRANSFER_ENCODING,
+};
+use http::{Method, StatusCode};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::cache::budget::Permit;
+use crate::cache::engine::{Ask, Engine};
+use crate::cache::posted::Posted;
+use crate::clock::{self, UnixMillis};
+use crate::http::cache_control::CacheControl;
+use crate::http::fields;
+use crate::limits::CHUNK_BYTES;
+use crate::purge::Stamp;
+
+/// A request on its way whose answer may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    stamp: Stamp,
+    asked: UnixMillis,
+}
+
+/// An answer whose invalidations are under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    sent: Sent,
+    arrived: UnixMillis,
+    length: usize,
+}
+
+/// An answer whose body is on its way.
+pub(super) struct Collected {
+    ask: Ask,
+    posted: Posted,
+    body: BytesMut,
+    length: usize,
+    /// Stands for the body until it is stored.
+    _room: Permit,
+}
+
+impl Sent {
+    /// Notes that a request is about to be sent; `None` where its answer will not be kept.
+    pub(super) fn now(request: &RequestHeader, engine: &Engine) -> Option<Self> {
+        let is_candidate = request.method == Method::POST
+            && !request.headers.contains_key(AUTHORIZATION)
+            && engine.shared().is_none();
+        is_candidate.then(|| Self {
+            stamp: engine.purges().stamp(),
+            asked: clock::now(),
+        })
+    }
+
+    /// Whether the answer may be kept, judged before anything is invalidated by it.
+    pub(super) fn answered(self, response: &ResponseHeader, engine: &Engine) -> Option<Answered> {
+        let length = length_of(response)?;
+        (engine.purges().stamp() == self.stamp).then(|| Answered {
+            sent: self,
+            arrived: clock::now(),
+            length,
+        })
+    }
+}
+
+impl Answered {
+    /// Begins to collect, once the answer has invalidated its target and nothing else yet.
+    pub(super) fn collect(
+        self,
+        ask: Ask,
+        response: &ResponseHeader,
+        engine: &Engine,
+    ) -> Option<Collected> {
+        let stamp = engine.purges().stamp();
+        let before = self.sent.stamp;
+        let is_next =
+            stamp.incarnation == before.incarnation && stamp.position == before.position.next();
+        if !is_next {
+            return None;
+        }
+        let room = engine.memory().reserve_now(self.length).ok()?;
+        Some(Collected {
+            ask,
+            posted: Posted {
+                status: response.status,
+                headers: response.headers.clone(),
+                body: Bytes::new(),
+                asked: self.sent.asked,
+                arrived: self.arrived,
+                stamp,
+            },
+            body: BytesMut::with_capacity(self.length),
+            length: self.length,
+            _room: room,
+        })
+    }
+}
+
+impl Collected {
+    /// Takes a piece; whether it was the last one.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Progress {
+        if self.body.len().saturating_add(piece.len()) > self.length {
+            return Progress::Broken;
+        }
+        self.body.extend_from_slice(piece);
+        match self.body.len() == self.length {
+            true => Progress::Whole,
+            false => Progress::Partial,
+        }
+    }
+
+    /// What is to be stored, and for which GET.
+    pub(super) fn finish(self) -> (Ask, Posted) {
+        let posted = Posted {
+            body: self.body.freeze(),
+            ..self.posted
+        };
+        (self.ask, posted)
+    }
+}
+
+/// How far a body has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More is to come.
+    Partial,
+    /// All of it is here.
+    Whole,
+    /// It is not what was announced.
+    Broken,
+}
+
+/// Length of an answer that may be kept as far as its own header says: 200 with a lifetime of its
+/// own, short enough to be collected. `None` for others.
+fn length_of(response: &ResponseHeader) -> Option<usize> {
+    let headers: &HeaderMap = &response.headers;
+    let control = CacheControl::of(headers);
+    let has_lifetime = control.s_maxage.is_some()
+        || control.max_age.is_some()
+        || fields::single_date(headers, EXPIRES).is_some();
+    let is_whole = response.status == StatusCode::OK
+        && !headers.contains_key(CONTENT_RANGE)
+        && !headers.contains_key(TRANSFER_ENCODING);
+    let length = fields::single(headers, CONTENT_LENGTH)?.to_str().ok()?;
+    let length: usize = length.parse().ok()?;
+    (has_lifetime && is_whole && (1..=CHUNK_BYTES).contains(&length)).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_whole_answers_with_a_lifetime_of_their_own_are_kept() {
+        let large = (CHUNK_BYTES + 1).to_string();
+        let cases: &[(u16, &[(&str, &str)], Option<usize>)] = &[
+            (
+                200,
+                &[("content-length", "3"), ("cache-control", "max-age=60")],
+                Some(3),
+            ),
+            (
+                200,
+                &[("content-length", "3"), ("cache-control", "s-maxage=60")],
+                Some(3),
+            ),
+            (
+                200,
+                &[
+                    ("content-length", "3"),
+                    ("expires", "Fri, 01 Jan 2100 00:00:00 GMT"),
+                ],
+                Some(3),
+            ),
+            (200, &[("content-length", "3")], None),
+            (
+                200,
+                &[("content-length", &large), ("cache-control", "max-age=60")],
+                None,
+            ),
+            (
+                200,
+                &[("content-length", "0"), ("cache-control", "max-age=60")],
+                None,
+            ),
+            (200, &[("cache-control", "max-age=60")], None),
+            (
+                201,
+                &[("content-length", "3"), ("cache-control", "max-age=60")],
+                None,
+            ),
+            (
+                200,
+                &[
+                    ("content-length", "3"),
+                    ("cache-control", "max-age=60"),
+                    ("content-range", "bytes 0-2/9"),
+                ],
+                None,
+            ),
+        ];
+        for (status, fields, expected) in cases {
+            let mut header = ResponseHeader::build(*status, None).unwrap();
+            for (name, value) in *fields {
+                header.insert_header((*name).to_owned(), *value).unwrap();
+            }
+            assert_eq!(length_of(&header), *expected, "{status} {fields:?}");
+        }
+    }
+}
