@@ -6,6 +6,7 @@
 //! verdict raises the version after it took effect, so that who remembers a verdict with the
 //! version loaded before it may reuse it while the version stands.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -33,6 +34,8 @@ struct State {
     /// Whether the log is still being read, so that nothing can be called valid.
     learning: bool,
     marks: Marks,
+    /// What was purged by logs that are lost, oldest first.
+    former: VecDeque<(u64, Marks)>,
 }
 
 impl State {
@@ -43,7 +46,31 @@ impl State {
             floor: Position::default(),
             learning: false,
             marks: Marks::default(),
+            former: VecDeque::new(),
         }
+    }
+
+    /// Whether a hard purge names what was stamped by another log than this one: by that log since
+    /// the stamp, or by any that came after it. A log that is unknown here came before all.
+    fn is_purged_since(&self, subject: &Subject<'_>) -> bool {
+        let whenever = Stamp::default();
+        let named = Subject {
+            stamp: &whenever,
+            ..*subject
+        };
+        let stamped = subject.stamp.incarnation;
+        let own = self.former.iter().position(|(it, _)| *it == stamped);
+        let mut former = self.former.iter().skip(own.unwrap_or(0));
+        self.marks.find(&named) == Finding::Hard
+            || former.any(|(incarnation, marks)| {
+                let is_own = *incarnation == stamped;
+                marks.find(if is_own { subject } else { &named }) == Finding::Hard
+            })
+    }
+
+    fn len(&self) -> usize {
+        let former = self.former.iter().map(|(_, marks)| marks.len());
+        self.marks.len() + former.sum::<usize>()
     }
 }
 
@@ -93,10 +120,24 @@ impl Table {
         });
     }
 
-    /// Begins to learn another log: everything is suspect until [`Table::known`].
+    /// Begins to learn another log: everything is suspect until [`Table::known`], but for what the
+    /// log before it has purged, which no origin's 304 brings back.
     pub fn reset(&self, incarnation: u64) {
         self.change(|state| {
-            *state = State::new(incarnation);
+            let next = State::new(incarnation);
+            let State {
+                incarnation,
+                marks,
+                mut former,
+                ..
+            } = std::mem::replace(state, next);
+            if marks.len() > 0 {
+                former.push_back((incarnation, marks));
+            }
+            if former.len() > limits::PURGE_LOGS_MAX {
+                former.pop_front();
+            }
+            state.former = former;
             state.learning = true;
         });
     }
@@ -133,7 +174,10 @@ impl Table {
         let stamp = subject.stamp;
         let state = self.read();
         if stamp.incarnation != state.incarnation {
-            return Verdict::Suspect;
+            return match state.is_purged_since(&subject) {
+                true => Verdict::Purged,
+                false => Verdict::Suspect,
+            };
         }
         let is_told = !state.learning && stamp.position >= state.floor;
         match state.marks.find(&subject) {
@@ -147,7 +191,7 @@ impl Table {
     /// Number of purges remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.read().marks.len()
+        self.read().len()
     }
 
     /// Whether no purge is remembered.
@@ -159,7 +203,7 @@ impl Table {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.write();
         change(&mut state);
-        let entries = i64::try_from(state.marks.len()).unwrap_or(i64::MAX);
+        let entries = i64::try_from(state.len()).unwrap_or(i64::MAX);
         METRICS.purge_entries.set(entries);
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -366,9 +410,41 @@ mod tests {
             Purged
         );
         assert_eq!(
-            table.verdict(Subject::untagged(&key("/a"), &Stamp::default())),
+            table.verdict(Subject::untagged(&key("/b"), &Stamp::default())),
             Suspect
         );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &Stamp::default())),
+            Purged,
+            "no 304 brings it back"
+        );
+    }
+
+    #[test]
+    fn what_was_purged_stays_so_when_the_log_is_lost() {
+        let table = Table::new(7);
+        table.apply(at(10), &Scope::Url(key("/a")).hard());
+        table.apply(at(10), &Scope::Url(key("/b")).soft());
+        let judge = |path: &str, stamp| table.verdict(Subject::untagged(&key(path), &stamp));
+        for incarnation in (8..).take(limits::PURGE_LOGS_MAX) {
+            table.reset(incarnation);
+            assert_eq!(judge("/a", stamp(9)), Purged, "{incarnation}");
+            assert_eq!(judge("/a", stamp(10)), Suspect, "asked for after it");
+            assert_eq!(judge("/b", stamp(9)), Suspect, "soft");
+            table.known();
+            let path = format!("/{incarnation}");
+            assert_eq!(judge(&path, stamp(9)), Suspect);
+            table.apply(at(20), &Scope::Url(key(&path)).hard());
+            assert_eq!(judge(&path, stamp(9)), Purged, "by a later log");
+        }
+        assert_eq!(
+            judge("/8", stamp(9)),
+            Purged,
+            "by a later log that is lost as well"
+        );
+        table.reset(99);
+        assert_eq!(judge("/a", stamp(9)), Suspect, "lost too often");
+        assert!(table.read().former.len() <= limits::PURGE_LOGS_MAX);
     }
 
     #[test]
