@@ -24,7 +24,6 @@ use super::*;
 use crate::asset::Kind;
 use crate::cache::shared::Shared;
 use crate::config::{CutOff, Topology};
-use crate::http::tags::{self, Tag};
 use crate::limits::BLOCK_BYTES;
 use crate::metrics::Tier;
 use crate::origin::{Delimited, EndpointHealth, Error, Fetch, Reply};
@@ -198,11 +197,13 @@ impl Origin for Press {
             naming: shelf.naming,
             control: shelf.control,
         };
-        if mood == Mood::Down {
-            return Err(Error::Down);
+        match mood {
+            Mood::Down => return Err(Error::Down),
+            Mood::Failing => return Ok(failing()),
+            Mood::Well | Mood::Slow | Mood::Breaking => {}
         }
         let Headed {
-            mut status,
+            status,
             mut headers,
             span,
             body,
@@ -210,9 +211,6 @@ impl Origin for Press {
         if status == StatusCode::NOT_MODIFIED {
             self.tally.confirmed.add();
             self.confirmed.lock().unwrap().insert(edition, asked);
-        }
-        if mood == Mood::Failing {
-            status = StatusCode::SERVICE_UNAVAILABLE;
         }
         if shelf.varies {
             headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -254,6 +252,20 @@ impl Origin for Press {
 
     fn health(&self) -> Vec<EndpointHealth> {
         Vec::new()
+    }
+}
+
+fn failing() -> Reply {
+    Reply {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        headers: HeaderMap::new(),
+        span: None,
+        body: Box::new(Pages {
+            pieces: VecDeque::new(),
+            is_whole: true,
+            is_sized: true,
+            pause: Duration::ZERO,
+        }),
     }
 }
 
@@ -447,15 +459,9 @@ impl Purged {
             Scope::Url(key) => key.primary() == shelf.key().as_str(),
             Scope::Prefix { site, path } => site == shelf.site && shelf.path.starts_with(path),
             Scope::Site(site) => site == shelf.site,
-            Scope::Tag { .. } => index == TAGGED && reads_tags(),
+            Scope::Tag { .. } => index == TAGGED,
         }
     }
-}
-
-/// Whether this build reads tags at all.
-fn reads_tags() -> bool {
-    let known = tags::tags("vod", &tagged()).unwrap();
-    known.contains(&Tag::of("vod", TAG.as_bytes()))
 }
 
 /// One answer, as far as its head.
@@ -594,6 +600,14 @@ impl World {
         };
         let name = self.nodes[node].name;
         match opened {
+            Opened::Object(object, _) if object.head().status.is_server_error() => {
+                self.tell(format!("{name} {} is an error kept", SHELVES[index].path));
+                self.tally.errors.add();
+            }
+            Opened::Stream { status, .. } if status.is_server_error() => {
+                self.tell(format!("{name} {} failed: {status}", SHELVES[index].path));
+                self.tally.errors.add();
+            }
             Opened::Object(object, how) => {
                 let begun = begun(&object.head().headers);
                 self.tell(format!("{name} {} {first} {how:?}", SHELVES[index].path));
@@ -937,6 +951,7 @@ async fn no_answer_after_a_purge_is_older_than_it_and_none_mixes_versions() {
         &tally.errors,
         &tally.lost,
     ];
+    println!("{tally:?}");
     assert!(happened.iter().all(|count| count.get() > 0), "{tally:?}");
     assert!(judged.get() > 10 * cases, "{tally:?}");
 }
