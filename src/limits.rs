@@ -171,6 +171,10 @@ pub const FLIGHTS_PER_SITE_MAX: usize = FLIGHTS_MAX / 2;
 /// Purge entries kept in the local table; more raise the floor (over-purge, counted).
 pub const PURGES_MAX: usize = 65_536;
 
+/// Purge logs that are lost and whose purges are remembered, for what was stamped by them: each is
+/// as large as the local table, and Redis loses its data seldom.
+pub const PURGE_LOGS_MAX: usize = 3;
+
 /// Records kept in the shared purge log; a node further behind suspects what it holds.
 pub const PURGE_LOG_MAX: usize = 100_000;
 

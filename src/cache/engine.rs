@@ -544,8 +544,14 @@ impl From<Stream> for Opened {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod odd_tests;
 #[cfg(test)]
 mod posted_tests;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod witness;

@@ -6,6 +6,7 @@
 //! verdict raises the version after it took effect, so that who remembers a verdict with the
 //! version loaded before it may reuse it while the version stands.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -33,6 +34,8 @@ struct State {
     /// Whether the log is still being read, so that nothing can be called valid.
     learning: bool,
     marks: Marks,
+    /// What was purged by logs that are lost, oldest first.
+    former: VecDeque<(u64, Marks)>,
 }
 
 impl State {
@@ -43,6 +46,7 @@ impl State {
             floor: Position::default(),
             learning: false,
             marks: Marks::default(),
+            former: VecDeque::new(),
         }
     }
 
@@ -63,7 +67,10 @@ impl State {
     fn verdict(&self, subject: Subject<'_>) -> Verdict {
         let stamp = subject.stamp;
         if stamp.incarnation != self.incarnation {
-            return Verdict::Suspect;
+            return match self.is_purged_since(&subject) {
+                true => Verdict::Purged,
+                false => Verdict::Suspect,
+            };
         }
         let is_told = !self.learning && stamp.position >= self.floor;
         match self.marks.find(&subject) {
@@ -72,6 +79,29 @@ impl State {
             Finding::Soft => Verdict::Softened,
             Finding::Unnamed => Verdict::Valid,
         }
+    }
+
+    /// Whether a hard purge names what was stamped by another log than this one: by that log since
+    /// the stamp, or by any that came after it. A log that is unknown here came before all.
+    fn is_purged_since(&self, subject: &Subject<'_>) -> bool {
+        let whenever = Stamp::default();
+        let named = Subject {
+            stamp: &whenever,
+            ..*subject
+        };
+        let stamped = subject.stamp.incarnation;
+        let own = self.former.iter().position(|(it, _)| *it == stamped);
+        let mut former = self.former.iter().skip(own.unwrap_or(0));
+        self.marks.find(&named) == Finding::Hard
+            || former.any(|(incarnation, marks)| {
+                let is_own = *incarnation == stamped;
+                marks.find(if is_own { subject } else { &named }) == Finding::Hard
+            })
+    }
+
+    fn len(&self) -> usize {
+        let former = self.former.iter().map(|(_, marks)| marks.len());
+        self.marks.len() + former.sum::<usize>()
     }
 }
 
@@ -127,10 +157,24 @@ impl Table {
         });
     }
 
-    /// Begins to learn another log: everything is suspect until [`Table::known`].
+    /// Begins to learn another log: everything is suspect until [`Table::known`], but for what the
+    /// log before it has purged, which no origin's 304 brings back.
     pub fn reset(&self, incarnation: u64) {
         self.change(|state| {
-            *state = State::new(incarnation);
+            let next = State::new(incarnation);
+            let State {
+                incarnation,
+                marks,
+                mut former,
+                ..
+            } = std::mem::replace(state, next);
+            if marks.len() > 0 {
+                former.push_back((incarnation, marks));
+            }
+            if former.len() > limits::PURGE_LOGS_MAX {
+                former.pop_front();
+            }
+            state.former = former;
             state.learning = true;
         });
     }
@@ -170,7 +214,7 @@ impl Table {
     /// Number of purges remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.read().marks.len()
+        self.read().len()
     }
 
     /// Whether no purge is remembered.
@@ -182,7 +226,7 @@ impl Table {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.write();
         let result = change(&mut state);
-        let entries = i64::try_from(state.marks.len()).unwrap_or(i64::MAX);
+        let entries = i64::try_from(state.len()).unwrap_or(i64::MAX);
         METRICS.purge_entries.set(entries);
         self.version.fetch_add(1, Ordering::Release);
         result
@@ -404,9 +448,41 @@ mod tests {
             Purged
         );
         assert_eq!(
-            table.verdict(Subject::untagged(&key("/a"), &Stamp::default())),
+            table.verdict(Subject::untagged(&key("/b"), &Stamp::default())),
             Suspect
         );
+        assert_eq!(
+            table.verdict(Subject::untagged(&key("/a"), &Stamp::default())),
+            Purged,
+            "no 304 brings it back"
+        );
+    }
+
+    #[test]
+    fn what_was_purged_stays_so_when_the_log_is_lost() {
+        let table = Table::new(7);
+        table.apply(at(10), &Scope::Url(key("/a")).hard());
+        table.apply(at(10), &Scope::Url(key("/b")).soft());
+        let judge = |path: &str, stamp| table.verdict(Subject::untagged(&key(path), &stamp));
+        for incarnation in (8..).take(limits::PURGE_LOGS_MAX) {
+            table.reset(incarnation);
+            assert_eq!(judge("/a", stamp(9)), Purged, "{incarnation}");
+            assert_eq!(judge("/a", stamp(10)), Suspect, "asked for after it");
+            assert_eq!(judge("/b", stamp(9)), Suspect, "soft");
+            table.known();
+            let path = format!("/{incarnation}");
+            assert_eq!(judge(&path, stamp(9)), Suspect);
+            table.apply(at(20), &Scope::Url(key(&path)).hard());
+            assert_eq!(judge(&path, stamp(9)), Purged, "by a later log");
+        }
+        assert_eq!(
+            judge("/8", stamp(9)),
+            Purged,
+            "by a later log that is lost as well"
+        );
+        table.reset(99);
+        assert_eq!(judge("/a", stamp(9)), Suspect, "lost too often");
+        assert!(table.read().former.len() <= limits::PURGE_LOGS_MAX);
     }
 
     #[test]
