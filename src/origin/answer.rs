@@ -211,8 +211,8 @@ fn content_range(headers: &HeaderMap) -> Option<Span> {
 
 /// Whether the origin is asked in the name of one client.
 fn sees_client(fetch: &Fetch) -> bool {
-    let fields = fetch.fields.as_ref();
-    fetch.pin.is_none() && fields.is_some_and(|fields| fields.sees_client())
+    let fields = fetch.fields.as_deref();
+    fetch.pin.is_none() && fields.is_some_and(Fields::sees_client)
 }
 
 /// Whether a client's wish for codings other than identity went into the request.
@@ -233,11 +233,6 @@ fn check_transfer_encoding(fetch: &Fetch, headers: &HeaderMap) -> Result<(), Ref
         (Some(only), None) if sees_client(fetch) && is_unknown(only) => Ok(()),
         _ => Err(Refusal::MalformedHead),
     }
-}
-
-fn sees_client(fetch: &Fetch) -> bool {
-    let fields = fetch.fields.as_deref();
-    fields.is_some_and(Fields::sees_client)
 }
 
 /// Whether a Transfer-Encoding field says that the body comes in chunks, and nothing else.

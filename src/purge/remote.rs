@@ -118,12 +118,9 @@ impl Remote {
         let route = Route {
             endpoint: &endpoint,
             sni: &endpoint.host,
-            way: client::Way {
-                connection: client::Connection::Fresh,
-                connect: self.within,
-            },
+            connection: client::Connection::Fresh,
         };
-        let sent = self.client.send(route, request, None).await;
+        let sent = self.client.send(route, request).await;
         let answer = sent.map_err(|failure| Error::Unreachable(failure.error))?;
         Ok((answer.status, answer.body.collect(ANSWER_BYTES_MAX).await))
     }
