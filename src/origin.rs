@@ -7,7 +7,9 @@
 //!
 //! Promises that the cache builds on:
 //! - A [`Body`] ends with `Ok(None)` only when every byte that the head announced has arrived.
-//! - A 206 has a [`Reply::span`] that starts where the request asked and lies within it.
+//! - A 206 has a [`Reply::span`] that starts where the request asked and lies within it, but for
+//!   the last bytes that one client asks for: those are what the origin says they are.
+//! - The body of a 206 has exactly the bytes of that span, however it is framed.
 //! - A fetch with a [`Pin`] yields bytes of that version only, or [`Error::Changed`].
 //! - No header that names store internals is left in [`Reply::headers`].
 

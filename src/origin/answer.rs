@@ -171,7 +171,7 @@ fn check_partial(fetch: &Fetch, headers: &HeaderMap, length: Option<u64>) -> Res
     }
     let span = content_range(headers).ok_or(Refusal::WrongRange)?;
     // The client that asks for the last bytes reads itself which it is given.
-    let is_tail = matches!(wanted, Wanted::Suffix(_)) && fetch.pin.is_none() && sees_client(fetch);
+    let is_tail = matches!(wanted, Wanted::Suffix(_)) && sees_client(fetch);
     if span != expected(wanted, span.total) && !is_tail {
         return Err(Refusal::WrongRange);
     }
@@ -209,6 +209,12 @@ fn content_range(headers: &HeaderMap) -> Option<Span> {
     (first <= last && last < total).then_some(Span { first, last, total })
 }
 
+/// Whether the origin is asked in the name of one client.
+fn sees_client(fetch: &Fetch) -> bool {
+    let fields = fetch.fields.as_deref();
+    fetch.pin.is_none() && fields.is_some_and(Fields::sees_client)
+}
+
 /// Whether a client's wish for codings other than identity went into the request.
 fn offers_codings(fetch: &Fetch) -> bool {
     let fields = fetch.fields.as_deref();
@@ -227,11 +233,6 @@ fn check_transfer_encoding(fetch: &Fetch, headers: &HeaderMap) -> Result<(), Ref
         (Some(only), None) if sees_client(fetch) && is_unknown(only) => Ok(()),
         _ => Err(Refusal::MalformedHead),
     }
-}
-
-fn sees_client(fetch: &Fetch) -> bool {
-    let fields = fetch.fields.as_deref();
-    fields.is_some_and(Fields::sees_client)
 }
 
 /// Whether a Transfer-Encoding field says that the body comes in chunks, and nothing else.
