@@ -97,6 +97,7 @@ impl Engine {
         let mut arrival = answered?;
         if stored.as_ref().is_some_and(|it| !confirms(it, &arrival)) {
             stored = None;
+            drop(arrival);
             arrival = self.ask_origin(ask, None).await?;
         }
         match (arrival.reply.status, stored) {
@@ -134,14 +135,18 @@ impl Engine {
         }
         let arrival = self.send(ask, plan, validators.clone()).await?;
         let status = arrival.reply.status;
-        if status == StatusCode::RANGE_NOT_SATISFIABLE && matches!(plan, Plan::Block(_)) {
-            return self.send(ask, Plan::HeadOnly, validators).await;
-        }
-        let is_block = matches!(plan, Plan::Block(_));
-        if is_block && status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers) {
-            return self.send(ask, Plan::Whole, validators).await;
-        }
-        Ok(arrival)
+        let again = match plan {
+            Plan::Block(_) if status == StatusCode::RANGE_NOT_SATISFIABLE => Plan::HeadOnly,
+            Plan::Block(_)
+                if status == StatusCode::PARTIAL_CONTENT && !pins(&arrival.reply.headers) =>
+            {
+                Plan::Whole
+            }
+            _ => return Ok(arrival),
+        };
+        // Its place at the origin is needed for the next one.
+        drop(arrival);
+        self.send(ask, again, validators).await
     }
 
     /// Asks for what follows a beginning; `None` where that is not known to be of the same version.

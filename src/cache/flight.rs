@@ -113,6 +113,15 @@ impl Flight {
             .take()
     }
 
+    /// The object that it has landed with.
+    #[must_use]
+    pub fn landed(&self) -> Option<Arc<Object>> {
+        match &*self.landed.borrow() {
+            Some(Landing::Object(object, _)) => Some(Arc::clone(object)),
+            _ => None,
+        }
+    }
+
     /// Waits for the landing.
     pub async fn landing(&self) -> Landing {
         let mut landed = self.landed.subscribe();
@@ -202,6 +211,12 @@ impl Flights {
     #[must_use]
     pub fn is_under_way(&self, key: &Key) -> bool {
         self.lock().by_key.contains_key(key)
+    }
+
+    /// The flight of `key`, where there is one.
+    #[must_use]
+    pub fn of(&self, key: &Key) -> Option<Arc<Flight>> {
+        self.lock().by_key.get(key).map(Arc::clone)
     }
 
     /// Takes a flight from the table, unless another took its place.

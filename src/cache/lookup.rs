@@ -26,11 +26,24 @@ impl Engine {
                 }
                 _ => return first.and_then(|object| self.found(ask, object, now)),
             },
-            None => ask.key = self.variants().slot(&ask.key, &ask.fields)?,
+            None => ask.key = self.slot(ask)?,
         }
         let object = self.memory().get(&ask.key)?;
         let suits = object.head().suits(&ask.fields);
         suits.then(|| self.found(ask, object, now)).flatten()
+    }
+
+    /// Names the variant that a request selects of an object whose first variant is not in memory;
+    /// `None` where none is known, or the first one is on its way and may be the right one.
+    fn slot(&self, ask: &Ask) -> Option<Key> {
+        let Some(flight) = self.flights().of(&ask.key) else {
+            return self.variants().slot(&ask.key, &ask.fields);
+        };
+        let first = flight.landed()?;
+        let head = first.head();
+        let selection = head.selection.as_ref()?;
+        let is_other = !selection.suits(&ask.fields);
+        is_other.then(|| ask.key.variant(selection.variant(&ask.fields)))
     }
 
     fn found(&self, ask: &Ask, object: Arc<Object>, now: UnixMillis) -> Option<Stored> {
