@@ -242,5 +242,9 @@ async fn so_many_variants_are_kept_and_no_more() {
     let displaced = edge.metric("weir_variants_displaced_total", &[]).await;
     assert!(displaced > 15.5, "all but a few gave way: {displaced}");
     ask(5).await;
-    assert_eq!(origin.requests("/page"), 21, "what gave way is asked for anew");
+    assert_eq!(
+        origin.requests("/page"),
+        21,
+        "what gave way is asked for anew"
+    );
 }
