@@ -239,6 +239,12 @@ async fn so_many_variants_are_kept_and_no_more() {
     assert_eq!(origin.requests("/page"), 20);
     let said = ask(19).await;
     assert!(said.contains("; hit"), "the last one is kept: {said}");
-    let held = edge.metric("weir_memory_objects", &[]).await;
-    assert!(held < 5.5, "three and what names them: {held}");
+    let displaced = edge.metric("weir_variants_displaced_total", &[]).await;
+    assert!(displaced > 15.5, "all but a few gave way: {displaced}");
+    ask(5).await;
+    assert_eq!(
+        origin.requests("/page"),
+        21,
+        "what gave way is asked for anew"
+    );
 }
