@@ -467,6 +467,7 @@ impl Purged {
 /// One answer, as far as its head.
 struct Begun {
     index: usize,
+    variant: u8,
     node: usize,
     moment: u32,
     at: Instant,
@@ -481,6 +482,7 @@ struct World {
     nodes: [Node; 2],
     server: tokio::sync::Mutex<Server>,
     is_troubled: AtomicBool,
+    troubles: AtomicU64,
     purged: Mutex<Vec<Purged>>,
     tally: Arc<Tally>,
     story: Mutex<Vec<String>>,
@@ -528,6 +530,7 @@ impl World {
             nodes,
             server: tokio::sync::Mutex::new(server),
             is_troubled: AtomicBool::new(false),
+            troubles: AtomicU64::new(0),
             purged: Mutex::default(),
             tally,
             story: Mutex::default(),
@@ -548,12 +551,12 @@ impl World {
         panic!("seed {}: {complaint}\n{last}", self.seed);
     }
 
-    fn ask(&self, index: usize, first: u64, rng: &mut Rng) -> Ask {
+    fn ask(&self, index: usize, first: u64, variant: u8) -> Ask {
         let shelf = &SHELVES[index];
         let fields = match shelf.varies {
             false => Fields::none(),
             true => {
-                let coding = ["gzip", "identity"][rng.usize(..2)];
+                let coding = if variant == 1 { "gzip" } else { "identity" };
                 let coding = HeaderValue::from_static(coding);
                 Fields::of(&HeaderMap::from_iter([(ACCEPT_ENCODING, coding)]))
             }
@@ -583,7 +586,8 @@ impl World {
             false => 0,
         };
         let nap = Duration::from_millis([0, 0, 0, 5, 60, 300][rng.usize(..6)]);
-        let ask = self.ask(index, first, &mut rng);
+        let variant = u8::from(SHELVES[index].varies && rng.bool());
+        let ask = self.ask(index, first, variant);
         let engine = &self.nodes[node].engine;
         let opened = timeout(Duration::from_secs(20), engine.open(ask.clone())).await;
         let Ok(opened) = opened else {
@@ -591,6 +595,7 @@ impl World {
         };
         let begun = |headers: &HeaderMap| Begun {
             index,
+            variant,
             node,
             moment: self.moments.next(),
             at: Instant::now(),
@@ -675,7 +680,7 @@ impl World {
             }
             return;
         };
-        if usize::from(edition.object) != begun.index {
+        if (usize::from(edition.object), edition.variant) != (begun.index, begun.variant) {
             self.fail(&format!("{edition:?} for {}", shelf.path));
         }
         if ended && witness.end() != shelf.length(edition.version) {
@@ -716,7 +721,7 @@ impl World {
         }
     }
 
-    async fn purge(self: Arc<Self>, node: usize, order: Order) {
+    async fn purge(self: Arc<Self>, node: usize, order: Order, index: usize) {
         let issued = self.moments.next();
         let name = self.nodes[node].name;
         self.tell(format!("{name} is told to purge {order}"));
@@ -733,22 +738,26 @@ impl World {
             ..
         } = receipt;
         self.tally.purged.add();
-        if !unconfirmed.is_empty() {
-            self.tally.behind.add();
-        }
         let confirmed: Vec<_> = confirmed
             .into_iter()
             .map(|Confirmed { node, .. }| node)
             .collect();
         let acked = self.moments.next();
         self.tell(format!("{order} is purged by {confirmed:?}"));
+        let at = Instant::now();
         self.purged.lock().unwrap().push(Purged {
             order,
             issued,
             acked,
-            at: Instant::now(),
+            at,
             confirmed,
         });
+        if !unconfirmed.is_empty() {
+            self.tally.behind.add();
+            tokio::time::sleep_until(at + LEASE + LEASE_DOUBT + LEASE_DOUBT / 4).await;
+            let rng = Rng::with_seed(self.seed);
+            self.get(1 - node, index, rng).await;
+        }
     }
 
     /// Draws what to purge; mostly something that names `focus`.
@@ -797,7 +806,12 @@ impl World {
             return;
         }
         let span = Duration::from_millis(rng.u64(300..2600));
-        match rng.u8(..8) {
+        // The first trouble of a case is of each kind in turn, the others are drawn.
+        let kind = match self.troubles.fetch_add(1, Ordering::SeqCst) {
+            0 => u8::try_from(self.seed % 4).unwrap(),
+            _ => rng.u8(..8),
+        };
+        match kind {
             0 => {
                 self.tell("redis is killed".to_owned());
                 self.tally.lost.add();
@@ -817,7 +831,11 @@ impl World {
             }
             kind => {
                 let node = &self.nodes[rng.usize(..2)];
-                let way = if kind < 4 { Way::Stalled } else { Way::Cut };
+                let way = if kind % 2 == 0 {
+                    Way::Stalled
+                } else {
+                    Way::Cut
+                };
                 self.tell(format!("the way of {} is {way:?}", node.name));
                 node.wire.way.send_replace(way);
                 sleep(span).await;
@@ -863,7 +881,7 @@ impl World {
             let world = Arc::clone(&self);
             match rng.u8(..100) {
                 0..60 => drop(tasks.spawn(world.get(node, index, rng.fork()))),
-                60..72 => drop(tasks.spawn(world.purge(node, Self::order(index, &mut rng)))),
+                60..72 => drop(tasks.spawn(world.purge(node, Self::order(index, &mut rng), index))),
                 72..80 => self.publish(index),
                 80..88 => world.evict(node, index, &mut rng).await,
                 88..94 => drop(tasks.spawn(world.trouble(rng.fork()))),
