@@ -22,6 +22,7 @@ pub mod endpoints;
 pub mod file;
 pub mod gate;
 pub mod google;
+mod idle;
 pub mod interim;
 pub mod location;
 pub mod path;

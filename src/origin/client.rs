@@ -26,14 +26,13 @@ use crate::config::Deadlines;
 use crate::limits::INTERIM_MAX;
 use crate::origin::endpoint::{Endpoint, Scheme};
 use crate::origin::endpoints::Trouble;
+use crate::origin::idle::{self, IDLE};
 use crate::origin::resolver::Resolver;
 use crate::origin::wire::{Framing, Lease, Wire};
 use crate::origin::{Delimited, Error, Interim, Refusal, answer, interim};
 
 /// Idle connections kept for one origin.
 const POOL: usize = 256;
-/// How long a connection idles: less than the 20 s after which big stores close theirs.
-const IDLE: Duration = Duration::from_secs(15);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: usize = 32;
 /// What one HTTP/2 body may have in flight: it lies in memory outside the byte budget.
@@ -347,12 +346,18 @@ impl Client {
 
     /// Takes back a connection whose answer was read to its end.
     pub(super) async fn release(&self, session: HttpSession, mut peer: HttpPeer) {
-        if session.as_http1().is_some() {
+        let mut idle = IDLE;
+        if let Some(http1) = session.as_http1() {
             peer.group_key = POOLED_GROUP;
+            idle = http1
+                .resp_header()
+                .map_or(IDLE, |head| idle::idle(&head.headers));
         }
-        self.connector
-            .release_http_session(session, &peer, Some(IDLE))
-            .await;
+        if !idle.is_zero() {
+            self.connector
+                .release_http_session(session, &peer, Some(idle))
+                .await;
+        }
     }
 }
 
