@@ -134,7 +134,14 @@ pub struct Supply {
 /// What the engine answers.
 pub enum Opened {
     /// A shared object; its bytes come by a [`crate::cache::reader::Reader`].
-    Object(Arc<Object>, How),
+    Object {
+        /// The object.
+        object: Arc<Object>,
+        /// How it came about.
+        how: How,
+        /// Fields of the origin's answer that are for this client alone and stored nowhere.
+        own: HeaderMap,
+    },
     /// An answer for this one request.
     Stream {
         /// Status as the origin sent it.
@@ -301,7 +308,7 @@ impl Engine {
             Boarding::Full => {
                 METRICS.flights_refused.inc();
                 return Some(match stored.filter(|stored| stored.may_stand_in(now)) {
-                    Some(it) => Opened::Object(it.object, How::held(Outcome::Stale, Tier::Memory)),
+                    Some(it) => Opened::shared(it.object, How::held(Outcome::Stale, Tier::Memory)),
                     None => Opened::Failed(Failure::Overloaded),
                 });
             }
@@ -379,7 +386,7 @@ impl Engine {
             (Standing::Fresh, tier) => How::held(Outcome::Hit, tier),
             (_, tier) => How::held(Outcome::Stale, tier),
         };
-        Opened::Object(Arc::clone(&stored.object), how)
+        Opened::shared(Arc::clone(&stored.object), how)
     }
 
     /// Has the first bytes that a request wants at hand before its head goes out, and says which
@@ -428,7 +435,13 @@ impl Engine {
                 Some(stream.into())
             }
             Some(_) => None,
-            None => self.land(ask, flight, landing).await,
+            None => {
+                let mut opened = self.land(ask, flight, landing).await?;
+                if let Opened::Object { own, .. } = &mut opened {
+                    *own = flight.take_own();
+                }
+                Some(opened)
+            }
         }
     }
 
@@ -458,7 +471,7 @@ impl Engine {
                     self.flights.end(&ask.key, flight);
                     return None;
                 }
-                head.suits(&ask.fields).then(|| Opened::Object(object, how))
+                head.suits(&ask.fields).then(|| Opened::shared(object, how))
             }
             Landing::Failed(failure) => Some(Opened::Failed(failure)),
             Landing::Pass => Some(self.pass(ask).await),
@@ -504,9 +517,18 @@ fn reason(ask: &Ask, stored: Option<&Stored>) -> Forward {
 }
 
 impl Opened {
+    /// An object of which nothing is for one client alone.
+    fn shared(object: Arc<Object>, how: How) -> Self {
+        Self::Object {
+            object,
+            how,
+            own: HeaderMap::new(),
+        }
+    }
+
     /// Says why the origin was asked, where it was and nothing else says so.
     fn because(mut self, reason: Forward) -> Self {
-        if let Self::Object(_, how) | Self::Stream { how, .. } = &mut self
+        if let Self::Object { how, .. } | Self::Stream { how, .. } = &mut self
             && how.tier == Tier::Origin
             && how.forward.is_none()
         {
