@@ -21,6 +21,7 @@ use crate::proxy::upstream::Uplink;
 pub mod access;
 pub mod answer;
 pub mod connection;
+mod dating;
 pub mod exchange;
 pub mod gate;
 pub mod handshake;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Version;
-use http::header::{AGE, TRANSFER_ENCODING};
+use http::header::{AGE, DATE, TRANSFER_ENCODING};
 use pingora::cache::CacheKey;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
@@ -115,6 +115,9 @@ impl ProxyHttp for Edge {
         exchange.bodiless = headers::strip_bodiless(header)?;
         headers::withhold(header, &session.req_header().headers);
         headers::dress(header, &session.req_header().headers, exchange, self)?;
+        if let (Some(active), Some(date)) = (&exchange.active, header.headers.get(DATE)) {
+            active.keep_date(date.clone());
+        }
         exchange.head_goes_out(header.status);
         Ok(())
     }

@@ -5,10 +5,11 @@
 //! head is watched: later frames need not be heads, and Pingora's idle deadline ends connections
 //! without streams.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
@@ -42,6 +43,8 @@ pub(crate) struct Watch {
     sent: AtomicU64,
     /// Whether the next write is a head whose body is there already.
     body_follows: AtomicBool,
+    /// The date that goes out in the head written next.
+    date: Mutex<Option<HeaderValue>>,
     /// Bytes of request bodies that were wanted, with their frames.
     uploaded: AtomicU64,
     /// Whether TLS is through, or there is none.
@@ -61,6 +64,7 @@ impl Watch {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             body_follows: AtomicBool::new(false),
+            date: Mutex::default(),
             uploaded: AtomicU64::new(0),
             established: AtomicBool::new(false),
             _ticket: ticket,
@@ -98,6 +102,14 @@ impl Watch {
     pub(super) fn wants_flush(&self) -> bool {
         let is_head = self.body_follows.swap(false, Ordering::Relaxed);
         !is_head && !self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// The date that goes out in the head that is written now, where it is another than Pingora's.
+    pub(super) fn take_date(&self) -> Option<HeaderValue> {
+        self.date
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Notes that the protocol loop has taken the connection over: there is no handshake any more.
@@ -198,6 +210,14 @@ impl Active {
     /// packet. Over HTTP/2, where a connection writes for many requests, it means nothing.
     pub(super) fn body_follows(&self) {
         self.0.body_follows.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the head that is written next keeps this date. Over HTTP/2 it means nothing.
+    pub(super) fn keep_date(&self, date: HeaderValue) {
+        if !self.0.multiplexed.load(Ordering::Relaxed) {
+            let mut kept = self.0.date.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = Some(date);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::metrics::{Closed, METRICS};
+use crate::proxy::dating::Dating;
 use crate::proxy::watch::Watch;
 
 /// What no request of HTTP/1.1 begins with, and every connection of HTTP/2 does.
@@ -36,6 +37,8 @@ pub(super) struct Wire {
     watch: Arc<Watch>,
     /// Bytes that the buffer took of a write that returns once they are flushed.
     taken: Option<usize>,
+    /// A head under way that keeps the date of its origin.
+    dating: Option<Dating>,
 }
 
 impl Wire {
@@ -44,7 +47,23 @@ impl Wire {
             stream,
             watch,
             taken: None,
+            dating: None,
         }
+    }
+
+    /// Writes to the buffer below, with the date of the origin where one is kept.
+    fn poll_put(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        if let Some(date) = self.watch.take_date() {
+            self.dating = Dating::of(bytes, date);
+        }
+        let Some(dating) = &mut self.dating else {
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        };
+        let count = ready!(Pin::new(&mut self.stream).poll_write(cx, dating.piece(bytes)))?;
+        if dating.went(count) {
+            self.dating = None;
+        }
+        Poll::Ready(Ok(count))
     }
 
     fn went(&self, result: &Poll<std::io::Result<usize>>) {
@@ -78,7 +97,7 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         if self.taken.is_none() {
-            let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+            let result = self.poll_put(cx, buf);
             self.went(&result);
             let count = ready!(result)?;
             if count < buf.len() || !self.watch.wants_flush() {
