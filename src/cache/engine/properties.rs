@@ -105,8 +105,12 @@ impl Shelf {
         Key::new(self.site, self.path, None)
     }
 
+    /// Length of a version: of a film all are as long, so that only their names tell them apart.
     fn length(&self, version: u16) -> u64 {
-        self.length + 16 * u64::from(version % 5)
+        match self.length > BLOCK_BYTES {
+            true => self.length,
+            false => self.length + 16 * u64::from(version % 5),
+        }
     }
 }
 
@@ -793,8 +797,12 @@ impl World {
             // What displaces everything that nobody reads.
             drop(timeout(Duration::from_millis(50), memory.reserve(MEMORY * 3 / 4)).await);
         } else if let Some(object) = memory.look(&SHELVES[index].key()) {
-            memory.remove_object(&object);
-            if rng.bool() {
+            // An object as well as the blocks of one that stays.
+            let (is_forgotten, is_emptied) = (rng.bool(), rng.bool());
+            if is_forgotten {
+                memory.remove_object(&object);
+            }
+            if is_emptied {
                 object.drop_bytes();
             }
         }
@@ -880,7 +888,12 @@ impl World {
             let node = rng.usize(..2);
             let world = Arc::clone(&self);
             match rng.u8(..100) {
-                0..60 => drop(tasks.spawn(world.get(node, index, rng.fork()))),
+                0..15 => {
+                    for _ in 0..3 {
+                        tasks.spawn(Arc::clone(&world).get(node, index, rng.fork()));
+                    }
+                }
+                15..60 => drop(tasks.spawn(world.get(node, index, rng.fork()))),
                 60..72 => drop(tasks.spawn(world.purge(node, Self::order(index, &mut rng), index))),
                 72..80 => self.publish(index),
                 80..88 => world.evict(node, index, &mut rng).await,
