@@ -90,6 +90,8 @@ impl Engine {
         match verdict {
             Verdict::Purged => None,
             Verdict::Suspect => Some(Standing::Suspect),
+            // A hard purge that is not known here may name it as well.
+            Verdict::Softened if self.purges().must_revalidate() => Some(Standing::Suspect),
             Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
             Verdict::Softened => Some(Standing::Expired),
             Verdict::Valid => Some(self.standing_by_age(head, now)),
@@ -185,9 +187,14 @@ mod tests {
     use crate::cache::budget::Budget;
     use crate::cache::head::Generation;
     use crate::cache::object::Target;
+    use crate::config::{self, CutOff, Topology};
     use crate::http::freshness::Freshness;
     use crate::metrics::Tier;
     use crate::purge::Stamp;
+    use crate::purge::log::Purges;
+    use crate::purge::log::heartbeat::NodeInfo;
+    use crate::purge::order::Scope;
+    use crate::redis::{Redis, scratch};
 
     fn stored(standing: Standing, age: u64, control: &'static str) -> Stored {
         let mut headers = http::HeaderMap::new();
@@ -216,6 +223,39 @@ mod tests {
         Stored {
             object: Object::new(head, target, Tier::Origin, permit),
             standing,
+        }
+    }
+
+    /// A Redis that nothing connects to, so that a node without lease is cut off from it.
+    #[tokio::test]
+    async fn a_softened_copy_is_confirmed_first_on_a_node_that_is_cut_off() {
+        let redis = scratch::config(Topology::Single("redis://127.0.0.1:1/0".to_owned()));
+        for (cut_off, expected) in [
+            (CutOff::Revalidate, Standing::Suspect),
+            (CutOff::Serve, Standing::Refresh),
+        ] {
+            let purge = config::Purge {
+                lease: Duration::ZERO,
+                cut_off,
+                shields: Vec::new(),
+                shield_token: None,
+            };
+            let info = NodeInfo {
+                node: "a".to_owned(),
+                version: "0".to_owned(),
+                addresses: Vec::new(),
+            };
+            let redis = Redis::new(&redis).unwrap();
+            let purges = Purges::new(Some(redis), &purge, info);
+            let mut head = (*stored(Standing::Fresh, 1, "").object.head()).clone();
+            head.freshness.stale_while_revalidate = Duration::from_secs(60);
+            head.stamp = purges.stamp();
+            let order = Scope::Url(head.key.clone()).soft();
+            assert!(purges.purge(&[order]).await.is_err(), "no log takes it");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let engine = Engine::new(1 << 20, None, purges);
+            let standing = engine.standing(&head, head.fetched);
+            assert_eq!(standing, Some(expected), "{cut_off:?}");
         }
     }
 

@@ -55,6 +55,8 @@ enum Step {
     Publish,
     /// This node forgets the object for want of room.
     Evict(usize),
+    /// The same of the object's bytes, but not of its head.
+    Drop(usize),
     /// Redis takes what is written from now on.
     Write,
     /// Redis answers reads of heads from now on.
@@ -618,10 +620,32 @@ impl Stage {
                 let acked = self.desk.moments.next();
                 *self.actors[node].purged.lock().unwrap() = Some(acked);
             }
+            Step::Drop(node) => {
+                if let Some(object) = self.actors[node].engine.memory().look(&self.key) {
+                    self.desk.partings.fetch_add(1, Ordering::SeqCst);
+                    object.drop_bytes();
+                }
+            }
             Step::Write => drop(self.gates[0].writes.send_replace(true)),
             Step::Heads => drop(self.gates[1].heads.send_replace(true)),
             Step::Chunks => drop(self.gates[1].chunks.send_replace(true)),
         }
+    }
+
+    fn answered(&self) -> usize {
+        self.answers.lock().unwrap().len()
+    }
+
+    /// Whether the origin is busy with a request that this node made since it had learnt of the
+    /// purge; true where it has learnt of none.
+    fn is_asked_since_purge(&self, node: usize) -> bool {
+        let Some(purged) = *self.actors[node].purged.lock().unwrap() else {
+            return true;
+        };
+        let under_way = self.desk.under_way.lock().unwrap();
+        under_way
+            .iter()
+            .any(|it| it.node == node && it.asked > purged)
     }
 
     /// Waits until nothing moves any more but what an event must let.
@@ -678,8 +702,17 @@ impl Stage {
         }
         let mut clients = JoinSet::new();
         for step in order {
+            let answered = self.answered();
             self.take(*step, &mut clients).await;
             self.rest().await;
+            if let Step::Ask(node) = *step
+                && self.desk.is_prompt
+                && self.answered() == answered
+                && !self.is_asked_since_purge(node)
+            {
+                let late = "a client waits for what was asked for before the purge".to_owned();
+                self.desk.complaints.lock().unwrap().push(late);
+            }
         }
         self.settle(grounds).await;
         let asked = order
@@ -844,6 +877,19 @@ async fn a_refresh_a_purge_a_soft_one_and_a_new_version_in_every_order() {
     let chains = [ASKS, others[0], others[1], others[2], others[3]];
     // 7! / 3!
     scene(&chains, 840, &[STALE, EXPIRED, OUTAGE]).await;
+}
+
+#[tokio::test]
+async fn a_block_that_memory_lost_a_purge_and_a_new_version_in_every_order() {
+    let held = Manner {
+        is_held: true,
+        ..BLOCKS
+    };
+    let reads = [&[Step::Drop(0)], ASKS].concat();
+    let others: [&[Step]; 3] = [&[Step::Ask(0)], &[Step::Purge(0)], &[Step::Publish]];
+    let chains = [reads.as_slice(), others[0], others[1], others[2]];
+    // 7! / 4!
+    scene(&chains, 210, &[held]).await;
 }
 
 #[tokio::test]
