@@ -9,10 +9,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use crate::cache::ask::Ask;
 use crate::cache::beginning::Beginning;
-use crate::cache::engine::{Ask, Engine, Failure, How};
+use crate::cache::engine::Engine;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::RunError;
+use crate::cache::opened::{Failure, How};
 use crate::cache::plan::{Plan, pins};
 use crate::cache::promote::Recalled;
 use crate::cache::stored::{Standing, Stored};

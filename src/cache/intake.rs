@@ -6,12 +6,14 @@ use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::asset::Maturity;
-use crate::cache::engine::{Ask, Engine, Failure, How};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
 use crate::cache::fill::{Arrival, run_result};
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::head::{Generation, Head};
 use crate::cache::object::{Object, RunError, Stretch};
+use crate::cache::opened::{Failure, How};
 use crate::cache::plan::{Plan, Shape, content_length};
 use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;

@@ -10,7 +10,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::sync::mpsc;
 
-use crate::cache::engine::{Ask, Engine, Opened};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
+use crate::cache::opened::Opened;
 use crate::limits::INTERIM_QUEUE_MAX;
 use crate::origin::Interim;
 use crate::origin::scrub;
