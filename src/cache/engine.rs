@@ -108,7 +108,7 @@ impl Engine {
             Boarding::Full => {
                 METRICS.flights_refused.inc();
                 return Some(match stored.filter(|stored| stored.may_stand_in(now)) {
-                    Some(it) => Opened::Object(it.object, How::held(Outcome::Stale, Tier::Memory)),
+                    Some(it) => Opened::shared(it.object, How::held(Outcome::Stale, Tier::Memory)),
                     None => Opened::Failed(Failure::Overloaded),
                 });
             }
@@ -186,7 +186,7 @@ impl Engine {
             (Standing::Fresh, tier) => How::held(Outcome::Hit, tier),
             (_, tier) => How::held(Outcome::Stale, tier),
         };
-        Opened::Object(Arc::clone(&stored.object), how)
+        Opened::shared(Arc::clone(&stored.object), how)
     }
 
     /// Has the first bytes that a request wants at hand before its head goes out, and says which
@@ -235,7 +235,13 @@ impl Engine {
                 Some(stream.into())
             }
             Some(_) => None,
-            None => self.land(ask, flight, landing).await,
+            None => {
+                let mut opened = self.land(ask, flight, landing).await?;
+                if let Opened::Object { own, .. } = &mut opened {
+                    *own = flight.take_own();
+                }
+                Some(opened)
+            }
         }
     }
 
@@ -265,7 +271,7 @@ impl Engine {
                     self.flights.end(&ask.key, flight);
                     return None;
                 }
-                head.suits(&ask.fields).then(|| Opened::Object(object, how))
+                head.suits(&ask.fields).then(|| Opened::shared(object, how))
             }
             Landing::Failed(failure) => Some(Opened::Failed(failure)),
             Landing::Pass => Some(self.pass(ask).await),

@@ -28,6 +28,8 @@ pub struct Flight {
     joined: AtomicUsize,
     landed: watch::Sender<Option<Landing>>,
     stream: Mutex<Option<Stream>>,
+    /// Fields of the origin's answer that are for the first passenger alone.
+    own: Mutex<HeaderMap>,
 }
 
 /// What an opening came to.
@@ -73,6 +75,7 @@ impl Flight {
             joined: AtomicUsize::new(0),
             landed: watch::Sender::new(None),
             stream: Mutex::default(),
+            own: Mutex::default(),
         })
     }
 
@@ -112,6 +115,17 @@ impl Flight {
     pub fn land_stream(&self, stream: Stream, landing: Landing) {
         *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         self.land(landing);
+    }
+
+    /// Lays aside, before the landing, what the first passenger alone is given of the answer.
+    pub fn set_own(&self, own: HeaderMap) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = own;
+    }
+
+    /// Takes what was laid aside.
+    #[must_use]
+    pub fn take_own(&self) -> HeaderMap {
+        std::mem::take(&mut *self.own.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes the stream, when it is still there.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::asset::Maturity;
 use crate::cache::ask::Ask;
@@ -18,6 +18,7 @@ use crate::cache::plan::{Plan, Shape, content_length};
 use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
 use crate::clock::{self, UnixMillis};
+use crate::config;
 use crate::http::freshness::{self, Answer, Judgement};
 use crate::http::tags;
 use crate::http::vary::Selection;
@@ -54,9 +55,7 @@ impl Engine {
         else {
             return self.disown(ask, object, flight).await;
         };
-        for name in strip {
-            head.headers.remove(name);
-        }
+        flight.set_own(take_own(ask, &mut head.headers, &strip));
         date(&mut head.headers, arrival.arrived);
         let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
             return self.disown(ask, object, flight).await;
@@ -306,9 +305,8 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
     else {
         return None;
     };
-    for name in strip.into_iter().chain([AGE]) {
-        headers.remove(name);
-    }
+    flight.set_own(take_own(ask, &mut headers, &strip));
+    headers.remove(AGE);
     date(&mut headers, arrival.arrived);
     let tags = tags::tags(&ask.source.site.name, &headers)?;
     let selection = Selection::of(&headers, &ask.fields).map(Arc::new);
@@ -325,6 +323,23 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
         tags: Arc::from(tags),
         stamp: flight.stamp(),
     })
+}
+
+/// Takes the fields that may not be stored out of an answer, and gives those that are for the client
+/// that it answers (RFC 9111 sections 5.2.2.4 and 5.2.2.7). A cookie that the site strips is for
+/// nobody.
+fn take_own(ask: &Ask, headers: &mut HeaderMap, strip: &[HeaderName]) -> HeaderMap {
+    let is_stripped = ask.source.site.caching.set_cookie == config::SetCookie::Strip;
+    let mut own = HeaderMap::new();
+    for name in strip {
+        if !(is_stripped && name == SET_COOKIE) {
+            for value in headers.get_all(name) {
+                own.append(name, value.clone());
+            }
+        }
+        headers.remove(name);
+    }
+    own
 }
 
 /// Gives an answer a date where it has none (RFC 9110 section 6.6.1).

@@ -13,7 +13,14 @@ use crate::origin::{self, Body};
 /// What the engine answers.
 pub enum Opened {
     /// A shared object; its bytes come by a [`crate::cache::reader::Reader`].
-    Object(Arc<Object>, How),
+    Object {
+        /// The object.
+        object: Arc<Object>,
+        /// How it came about.
+        how: How,
+        /// Fields of the origin's answer that are for this client alone and stored nowhere.
+        own: HeaderMap,
+    },
     /// An answer for this one request.
     Stream {
         /// Status as the origin sent it.
@@ -109,9 +116,18 @@ impl Failure {
 }
 
 impl Opened {
+    /// An object of which nothing is for one client alone.
+    pub(crate) fn shared(object: Arc<Object>, how: How) -> Self {
+        Self::Object {
+            object,
+            how,
+            own: HeaderMap::new(),
+        }
+    }
+
     /// Says why the origin was asked, where it was and nothing else says so.
     pub(crate) fn because(mut self, reason: Forward) -> Self {
-        if let Self::Object(_, how) | Self::Stream { how, .. } = &mut self
+        if let Self::Object { how, .. } | Self::Stream { how, .. } = &mut self
             && how.tier == Tier::Origin
             && how.forward.is_none()
         {

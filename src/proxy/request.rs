@@ -257,11 +257,12 @@ async fn open(
         edge.engine.open(ask).await
     };
     match opened {
-        Opened::Object(object, how) => {
+        Opened::Object { object, how, own } => {
             exchange.answered(how);
             let reader = Reader::new(Arc::clone(&edge.engine), supply, Arc::clone(&object));
             let found = Found {
                 object: &object,
+                own: &own,
                 reader,
                 ranges: &ranges,
             };
@@ -296,6 +297,8 @@ async fn open(
 /// An object that was found, and what is wanted of it.
 struct Found<'a> {
     object: &'a Object,
+    /// Fields for this client alone.
+    own: &'a HeaderMap,
     reader: Reader,
     ranges: &'a Ranges,
 }
@@ -325,7 +328,11 @@ fn serve_object(
         length,
         path: head.key.path(),
     };
-    let header = whole(&stored)?;
+    let mut header = whole(&stored)?;
+    for (name, value) in found.own {
+        let appended = header.append_header(name, value);
+        appended.map_err(|_| respond::internal())?;
+    }
     let request = answer::Request {
         method: &session.req_header().method,
         headers: &session.req_header().headers,

@@ -405,3 +405,18 @@ async fn a_change_carries_its_condition_to_the_origin() {
     assert!(seen.iter().all(|s| s.method() == "PUT"));
     assert_eq!(seen[0].header("if-match"), Some("\"v1\""));
 }
+
+#[tokio::test]
+async fn a_cookie_for_one_client_reaches_that_client_and_nobody_else() {
+    let (origin, edge) = general().await;
+    let control = "max-age=600, private=\"set-cookie\"";
+    let own = [("cache-control", control), ("set-cookie", "who=you")];
+    origin.put_with("/doc", bytes(520, 1000), &own);
+    let first = edge.get("/doc").await;
+    assert_eq!(first.header("set-cookie"), "who=you");
+    first.whole(200);
+    let second = edge.get("/doc").await;
+    assert_eq!(second.header("set-cookie"), "");
+    second.whole(200);
+    assert_eq!(origin.requests("/doc"), 1);
+}

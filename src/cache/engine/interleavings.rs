@@ -550,7 +550,7 @@ impl Stage {
         let asked = |headers: &HeaderMap| Some(headers.get(ASKED)?.to_str().ok()?.parse().unwrap());
         let mut witness = Witness::from(first);
         let (head, ended) = match opened {
-            Opened::Object(object, _) => {
+            Opened::Object { object, .. } => {
                 let head = asked(&object.head().headers);
                 let mut reader = Reader::new(Arc::clone(engine), ask.supply(), object);
                 reader.seek(first, None);

@@ -107,7 +107,7 @@ impl Rig {
     }
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
         match self.engine.open(self.ask(path, false)).await {
-            Opened::Object(object, _) => read(Reader::new(
+            Opened::Object { object, .. } => read(Reader::new(
                 Arc::clone(&self.engine),
                 self.ask(path, false).supply(),
                 object,
@@ -443,7 +443,7 @@ async fn a_replaced_object_is_served_again_although_redis_holds_the_old_head() {
         Some(Arc::clone(&node.shared)),
         versions(Arc::clone(&version), ["\"1\"", "\"2\""], true),
     );
-    let Opened::Object(object, _) = rig.engine.open(rig.ask("/a.mp4", false)).await else {
+    let Opened::Object { object, .. } = rig.engine.open(rig.ask("/a.mp4", false)).await else {
         panic!("no object")
     };
     rig.settle("/a.mp4").await;
@@ -574,7 +574,10 @@ async fn a_head_without_bytes_whose_object_was_replaced_is_no_broken_hit() {
         head_only: true,
         ..bench.ask("/a.mp4", None)
     };
-    assert!(matches!(bench.engine.open(ask).await, Opened::Object(..)));
+    assert!(matches!(
+        bench.engine.open(ask).await,
+        Opened::Object { .. }
+    ));
     bench.settle("/a.mp4").await;
     bench.origin.replace(vec![1; 8 * MIB], "\"v2\"");
     let (object, how) = bench.open("/a.mp4", None).await;
@@ -589,7 +592,10 @@ async fn a_purge_while_the_first_bytes_come_is_not_answered_with_them() {
         head_only: true,
         ..bench.ask("/a.mp4", None)
     };
-    assert!(matches!(bench.engine.open(ask).await, Opened::Object(..)));
+    assert!(matches!(
+        bench.engine.open(ask).await,
+        Opened::Object { .. }
+    ));
     bench.settle("/a.mp4").await;
     let permits = bench.origin.gate.forget_permits(Semaphore::MAX_PERMITS);
     let opened = tokio::spawn({

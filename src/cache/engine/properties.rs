@@ -610,7 +610,7 @@ impl World {
         };
         let name = self.nodes[node].name;
         match opened {
-            Opened::Object(object, _) if object.head().status.is_server_error() => {
+            Opened::Object { object, .. } if object.head().status.is_server_error() => {
                 self.tell(format!("{name} {} is an error kept", SHELVES[index].path));
                 self.tally.errors.add();
             }
@@ -618,7 +618,7 @@ impl World {
                 self.tell(format!("{name} {} failed: {status}", SHELVES[index].path));
                 self.tally.errors.add();
             }
-            Opened::Object(object, how) => {
+            Opened::Object { object, how, .. } => {
                 let begun = begun(&object.head().headers);
                 self.tell(format!("{name} {} {first} {how:?}", SHELVES[index].path));
                 match (how.outcome, how.tier) {

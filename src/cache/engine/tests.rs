@@ -208,7 +208,7 @@ impl Bench {
 
     pub(super) async fn open(&self, path: &str, want: Option<Wanted>) -> (Arc<Object>, How) {
         match self.engine.open(self.ask(path, want)).await {
-            Opened::Object(object, how) => (object, how),
+            Opened::Object { object, how, .. } => (object, how),
             Opened::Stream { .. } => panic!("not stored"),
             Opened::Failed(failure) => panic!("{failure}"),
         }
