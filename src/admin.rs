@@ -11,7 +11,8 @@ use http::{Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 
-use crate::cache::engine::{Engine, Source};
+use crate::cache::ask::Source;
+use crate::cache::engine::Engine;
 use crate::config::Config;
 use crate::life::Life;
 use crate::limits;

@@ -3,6 +3,7 @@
 //! Nothing here knows of Pingora's sessions. [`engine::Engine::open`] answers what an object is;
 //! [`reader::Reader`] gives its bytes as they come.
 
+pub mod ask;
 pub mod beginning;
 pub mod budget;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod lookup;
 pub mod marks;
 pub mod memory;
 pub mod object;
+pub mod opened;
 pub mod plan;
 pub mod policy;
 pub mod posted;

@@ -144,7 +144,7 @@ pub const VARIED_MAX: usize = 16_384;
 /// the most.
 pub const BEGINNINGS_MAX: usize = 64;
 
-/// Most pass marks and negative marks remembered; the oldest go first.
+/// Most pass marks remembered; above it those that have ended go, then all.
 pub const MARKS_MAX: usize = 65_536;
 
 /// Connections to the admin listener at once: scrapers and operators, with room to spare.

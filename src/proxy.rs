@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderValue, Version};
 
-use crate::cache::engine::{Engine, Source};
+use crate::cache::ask::Source;
+use crate::cache::engine::Engine;
 use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;

@@ -14,7 +14,8 @@ use pingora::services::background::GenBackgroundService;
 use pingora::services::listening::Service;
 
 use crate::admin::{Admin, Parts};
-use crate::cache::engine::{Engine, Source};
+use crate::cache::ask::Source;
+use crate::cache::engine::Engine;
 use crate::cache::shared::Shared;
 use crate::config::Config;
 use crate::life::Life;

@@ -38,7 +38,7 @@ struct Facts {
 
 impl Admin {
     pub(super) fn health(&self) -> Health {
-        let origin = |source: &crate::cache::engine::Source| {
+        let origin = |source: &crate::cache::ask::Source| {
             // A directory has no endpoints and is always there.
             let endpoints = source.origin.health();
             let up = endpoints.is_empty() || endpoints.iter().any(|endpoint| endpoint.up);

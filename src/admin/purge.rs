@@ -109,7 +109,8 @@ mod tests {
 
     use super::*;
     use crate::admin::Parts;
-    use crate::cache::engine::{Engine, Source};
+    use crate::cache::ask::Source;
+    use crate::cache::engine::Engine;
     use crate::config::{Config, Redis};
     use crate::key::Key;
     use crate::life::Life;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, Uri, Version};
 use percent_encoding::percent_decode_str;
 
-use crate::cache::engine::{Ask, Source};
+use crate::cache::ask::{Ask, Source};
 use crate::config::Site;
 use crate::purge::command::{Command, Target};
 use crate::purge::order::{Order, Scope};

@@ -10,12 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderValue, StatusCode};
 
-use crate::cache::budget::hold;
+use crate::cache::budget::{Permit, hold};
 use crate::cache::head::Head;
 use crate::cache::memory::Memory;
+use crate::http::fields;
 use crate::key::Key;
 use crate::limits::{BEGINNINGS_MAX, CHUNK_BYTES};
 use crate::origin::{Body, Delimited, Error, Reply};
@@ -41,20 +42,21 @@ impl Beginnings {
     }
 
     /// Has a partial answer kept once its last byte has come, where it is the beginning of the
-    /// object that `head` describes and small enough.
+    /// object that `head` describes, small enough, and there is room for it.
     #[must_use]
     pub fn watch(self: &Arc<Self>, memory: &Arc<Memory>, head: Head, mut reply: Reply) -> Reply {
         let carried = reply.span.filter(|span| span.first == 0);
         let carried = carried.and_then(|span| usize::try_from(span.last + 1).ok());
-        let Some(length) = carried.filter(|length| *length <= CHUNK_BYTES) else {
+        let length = carried.filter(|length| *length <= CHUNK_BYTES);
+        let Some((length, room)) = length.and_then(|it| Some((it, memory.reserve_now(it).ok()?)))
+        else {
             return reply;
         };
         reply.body = Box::new(Watched {
             body: reply.body,
             bytes: Vec::with_capacity(length),
-            head: Some(head),
+            kept_as: Some((head, room)),
             keeper: Arc::clone(self),
-            memory: Arc::clone(memory),
         });
         reply
     }
@@ -93,18 +95,21 @@ impl Beginning {
         let is_rest = span.first == self.end()
             && span.last + 1 == span.total
             && Some(span.total) == self.head.length;
-        let tag = |headers: &http::HeaderMap| {
-            let tag = headers.get(http::header::ETAG)?;
-            tag.as_bytes().starts_with(b"\"").then(|| tag.clone())
-        };
-        let is_same = tag(&self.head.headers).is_some_and(|ours| Some(ours) == tag(&reply.headers));
+        let tag = |headers| fields::single(headers, ETAG).map(HeaderValue::as_bytes);
+        let tags = tag(&self.head.headers).zip(tag(&reply.headers));
+        let is_same = tags.is_some_and(|(ours, theirs)| fields::strong_match(ours, theirs));
         if !is_rest || !is_same {
             return None;
         }
         // Section 3.4: the fields of the later answer count, beside those that only the earlier had.
-        for (name, value) in &self.head.headers {
-            if !reply.headers.contains_key(name) {
-                reply.headers.insert(name, value.clone());
+        let ours = &self.head.headers;
+        let earlier: Vec<_> = ours
+            .keys()
+            .filter(|name| !reply.headers.contains_key(*name))
+            .collect();
+        for name in earlier {
+            for value in ours.get_all(name) {
+                reply.headers.append(name, value.clone());
             }
         }
         reply.headers.remove(CONTENT_RANGE);
@@ -125,9 +130,9 @@ impl Beginning {
 struct Watched {
     body: Box<dyn Body>,
     bytes: Vec<u8>,
-    head: Option<Head>,
+    /// What the bytes are kept with at their end.
+    kept_as: Option<(Head, Permit)>,
     keeper: Arc<Beginnings>,
-    memory: Arc<Memory>,
 }
 
 #[async_trait]
@@ -137,12 +142,11 @@ impl Body for Watched {
         match &piece {
             Some(piece) => self.bytes.extend_from_slice(piece),
             None => {
-                if let Some(head) = self.head.take() {
+                if let Some((head, room)) = self.kept_as.take() {
                     let bytes = std::mem::take(&mut self.bytes);
-                    let permit = self.memory.charge(bytes.len());
                     self.keeper.put(Beginning {
                         head: Arc::new(head),
-                        bytes: hold(bytes, permit),
+                        bytes: hold(bytes, room),
                     });
                 }
             }
@@ -172,5 +176,116 @@ impl Body for Joined {
 
     fn delimited(&self) -> Delimited {
         self.rest.delimited()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::cache::head::Generation;
+    use crate::clock::UnixMillis;
+    use crate::http::freshness::Freshness;
+    use crate::origin::Span;
+    use crate::purge::Stamp;
+
+    struct Bytewise(Vec<Bytes>);
+
+    #[async_trait]
+    impl Body for Bytewise {
+        async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
+            Ok(self.0.pop())
+        }
+    }
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn reply(first: u64, last: u64, lines: &[(&'static str, &'static str)]) -> Reply {
+        let (total, body) = (10, &b"0123456789"[..]);
+        let index = |offset: u64| usize::try_from(offset).unwrap();
+        let bytes = body.get(index(first)..=index(last)).unwrap();
+        Reply {
+            status: StatusCode::PARTIAL_CONTENT,
+            headers: headers(lines),
+            span: Some(Span { first, last, total }),
+            body: Box::new(Bytewise(vec![Bytes::from_static(bytes)])),
+        }
+    }
+
+    async fn read(mut reply: Reply) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(piece) = reply.body.piece().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        bytes
+    }
+
+    /// What is kept of a beginning of four bytes that came with these headers.
+    async fn kept(lines: &[(&'static str, &'static str)]) -> Beginning {
+        let head = Head {
+            key: Key::new("s", "/a", None),
+            status: StatusCode::OK,
+            headers: headers(lines),
+            length: Some(10),
+            generation: Generation(1),
+            fetched: UnixMillis(0),
+            initial_age: Duration::ZERO,
+            freshness: Freshness::default(),
+            selection: None,
+            tags: Arc::from([]),
+            stamp: Stamp::default(),
+        };
+        let (beginnings, key) = (Arc::new(Beginnings::default()), head.key.clone());
+        let reply = beginnings.watch(&Memory::new(16 << 20), head, reply(0, 3, lines));
+        assert_eq!(read(reply).await, b"0123");
+        beginnings.take(&key).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_beginning_and_its_rest_are_one_object_of_one_strong_tag() {
+        const ONE: &[(&str, &str)] = &[("etag", "\"1\"")];
+        let cases: [(&[_], u64, u64, &[_], bool); 7] = [
+            (ONE, 4, 9, ONE, true),
+            (ONE, 4, 9, &[("etag", "\"2\"")], false),
+            (ONE, 4, 9, &[], false),
+            (&[], 4, 9, &[], false),
+            (&[("etag", "W/\"1\"")], 4, 9, &[("etag", "W/\"1\"")], false),
+            (ONE, 5, 9, ONE, false),
+            (ONE, 4, 8, ONE, false),
+        ];
+        for (ours, first, last, theirs, expected) in cases {
+            let joined = kept(ours).await.join(reply(first, last, theirs));
+            let what = format!("{ours:?} {first}-{last} {theirs:?}");
+            assert_eq!(joined.is_some(), expected, "{what}");
+            if let Some(joined) = joined {
+                assert_eq!(joined.status, StatusCode::OK);
+                assert_eq!(joined.headers.get(CONTENT_LENGTH).unwrap(), "10");
+                assert_eq!(read(joined).await, b"0123456789");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn every_line_of_a_field_that_only_the_beginning_had_stays() {
+        let ours = [
+            ("etag", "\"1\""),
+            ("vary", "a"),
+            ("vary", "b"),
+            ("age", "1"),
+        ];
+        let rest = reply(4, 9, &[("etag", "\"1\""), ("age", "2")]);
+        let joined = kept(&ours).await.join(rest).unwrap();
+        let lines = |name| joined.headers.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(lines("vary"), ["a", "b"]);
+        assert_eq!(lines("age"), ["2"]);
     }
 }

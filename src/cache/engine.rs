@@ -13,228 +13,28 @@
 
 use std::sync::{Arc, Mutex};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
-use tokio::sync::mpsc;
+use http::StatusCode;
 
-use crate::asset;
+use crate::cache::ask::Ask;
 use crate::cache::beginning::Beginnings;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
 use crate::cache::marks::{Mark, Marks};
 use crate::cache::memory::Memory;
-use crate::cache::object::{Object, RunError, Target};
+use crate::cache::object::{Object, RunError};
+use crate::cache::opened::{Failure, How, Opened};
 use crate::cache::reader::Reader;
 use crate::cache::shared::Shared;
 use crate::cache::stored::{Standing, Stored};
 use crate::cache::variants::Variants;
 use crate::clock;
-use crate::config::{self, Profile};
 use crate::http::cache_status::Forward;
-use crate::http::forward::Fields;
 use crate::http::range::Wanted;
-use crate::http::wishes::Wishes;
 use crate::key::Key;
 use crate::limits::ATTEMPTS_MAX;
 use crate::metrics::{METRICS, Outcome, Tier};
-use crate::origin::{self, Body, Interim, Origin};
+use crate::origin;
 use crate::purge::log::Purges;
 use crate::purge::{Stamp, Subject};
-use crate::route::Route;
-
-/// A site with its origin.
-pub struct Source {
-    /// The site's rules.
-    pub site: Arc<config::Site>,
-    /// Where its objects come from.
-    pub origin: Arc<dyn Origin>,
-}
-
-/// What is asked of the engine.
-#[derive(Clone)]
-pub struct Ask {
-    /// The site and its origin.
-    pub source: Arc<Source>,
-    /// Which object.
-    pub key: Key,
-    /// What the origin is asked for.
-    pub target: Target,
-    /// Kind of object.
-    pub kind: asset::Kind,
-    /// The first range that the client asks for, which decides what is fetched first.
-    pub want: Option<Wanted>,
-    /// Only the head is wanted.
-    pub head_only: bool,
-    /// What of the client's request the origin sees.
-    pub fields: Arc<Fields>,
-    /// What the client wishes of a cache, where its word counts.
-    pub wishes: Wishes,
-    /// Who is told of interim responses.
-    pub interim: Option<mpsc::Sender<Interim>>,
-    /// Which CDNs the request has passed (RFC 8586), as it was received.
-    pub cdn_loop: Option<HeaderValue>,
-}
-
-impl Ask {
-    /// Asks for the whole of what a route names.
-    #[must_use]
-    pub fn whole(source: &Arc<Source>, route: Route) -> Self {
-        Self {
-            source: Arc::clone(source),
-            key: route.key,
-            target: Target {
-                path: route.origin_path,
-                query: route.origin_query,
-            },
-            kind: route.kind,
-            want: None,
-            head_only: false,
-            fields: Fields::none(),
-            wishes: Wishes::default(),
-            interim: None,
-            cdn_loop: None,
-        }
-    }
-
-    /// Where more bytes of what is opened come from.
-    #[must_use]
-    pub fn supply(&self) -> Supply {
-        Supply {
-            source: Arc::clone(&self.source),
-            fields: Arc::clone(&self.fields),
-        }
-    }
-
-    /// The origin request for the whole of it.
-    pub(crate) fn fetch(&self) -> origin::Fetch {
-        origin::Fetch {
-            path: self.target.path.clone(),
-            query: self.target.query.clone(),
-            fields: Some(Arc::clone(&self.fields)),
-            interim: self.interim.clone(),
-            cdn_loop: self.cdn_loop.clone(),
-            ..origin::Fetch::default()
-        }
-    }
-
-    /// Whether an answer of the origin is a failure of it and no answer about the object. What a
-    /// general site answers is for its client to see.
-    pub(crate) fn is_failure(&self, status: StatusCode) -> bool {
-        status.is_server_error() && self.source.site.profile == Profile::Video
-    }
-}
-
-/// Where the bytes of an object come from, for one client.
-#[derive(Clone)]
-pub struct Supply {
-    /// The site and its origin.
-    pub source: Arc<Source>,
-    /// What of the client's request the origin sees.
-    pub fields: Arc<Fields>,
-}
-
-/// What the engine answers.
-pub enum Opened {
-    /// A shared object; its bytes come by a [`crate::cache::reader::Reader`].
-    Object {
-        /// The object.
-        object: Arc<Object>,
-        /// How it came about.
-        how: How,
-        /// Fields of the origin's answer that are for this client alone and stored nowhere.
-        own: HeaderMap,
-    },
-    /// An answer for this one request.
-    Stream {
-        /// Status as the origin sent it.
-        status: StatusCode,
-        /// End-to-end headers as the origin sent them.
-        headers: HeaderMap,
-        /// The body.
-        body: Box<dyn Body>,
-        /// How it came about.
-        how: How,
-    },
-    /// No copy, and no usable answer.
-    Failed(Failure),
-}
-
-/// How an answer came about, for Cache-Status, log and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct How {
-    /// What became of the request.
-    pub outcome: Outcome,
-    /// Where the first byte comes from.
-    pub tier: Tier,
-    /// Whether another request's fill was joined.
-    pub collapsed: bool,
-    /// Whether the origin's answer is stored.
-    pub stored: bool,
-    /// Status of the origin's answer, where it was asked.
-    pub fwd_status: Option<u16>,
-    /// Why it was asked.
-    pub forward: Option<Forward>,
-}
-
-impl How {
-    /// A copy that was there.
-    #[must_use]
-    pub fn held(outcome: Outcome, tier: Tier) -> Self {
-        Self {
-            outcome,
-            tier,
-            collapsed: false,
-            stored: false,
-            fwd_status: None,
-            forward: None,
-        }
-    }
-
-    /// An answer of the origin.
-    #[must_use]
-    pub fn fetched(outcome: Outcome, status: StatusCode) -> Self {
-        Self {
-            outcome,
-            tier: Tier::Origin,
-            collapsed: false,
-            stored: outcome != Outcome::Pass,
-            fwd_status: Some(status.as_u16()),
-            forward: None,
-        }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The origin gave no usable answer.
-    #[error(transparent)]
-    Origin(#[from] origin::Error),
-    /// The origin answered with a failure of its own, after all retries.
-    #[error("origin answered {0}")]
-    Status(u16),
-    /// Too many objects are being opened.
-    #[error("too many flights")]
-    Overloaded,
-    /// The byte budget has no room.
-    #[error("no room in memory")]
-    NoRoom,
-    /// The client wants nothing but what is stored, and that is nothing (RFC 9111 section
-    /// 5.2.1.7).
-    #[error("not stored")]
-    NotCached,
-}
-
-impl Failure {
-    /// What the failure of a run means to a request to which nothing was answered yet; `None` when
-    /// the object is as good as absent and may be asked for anew.
-    fn of(error: RunError) -> Option<Self> {
-        match error {
-            RunError::Origin(origin::Error::Changed) => None,
-            RunError::Origin(error) => Some(Self::Origin(error)),
-            RunError::NoRoom => Some(Self::NoRoom),
-            RunError::Length { .. } | RunError::TooLarge | RunError::Abandoned => None,
-        }
-    }
-}
 
 /// The engine.
 pub struct Engine {
@@ -513,55 +313,6 @@ fn reason(ask: &Ask, stored: Option<&Stored>) -> Forward {
         Some(_) => Forward::Stale,
         None if ask.key.is_variant() => Forward::VaryMiss,
         None => Forward::UriMiss,
-    }
-}
-
-impl Opened {
-    /// An object of which nothing is for one client alone.
-    fn shared(object: Arc<Object>, how: How) -> Self {
-        Self::Object {
-            object,
-            how,
-            own: HeaderMap::new(),
-        }
-    }
-
-    /// Says why the origin was asked, where it was and nothing else says so.
-    fn because(mut self, reason: Forward) -> Self {
-        if let Self::Object { how, .. } | Self::Stream { how, .. } = &mut self
-            && how.tier == Tier::Origin
-            && how.forward.is_none()
-        {
-            how.forward = Some(reason);
-        }
-        self
-    }
-}
-
-impl From<origin::Reply> for Stream {
-    fn from(reply: origin::Reply) -> Self {
-        Self {
-            status: reply.status,
-            headers: reply.headers,
-            body: reply.body,
-        }
-    }
-}
-
-impl From<Stream> for Opened {
-    fn from(stream: Stream) -> Self {
-        let how = How::fetched(Outcome::Pass, stream.status);
-        let Stream {
-            status,
-            headers,
-            body,
-        } = stream;
-        Self::Stream {
-            status,
-            headers,
-            body,
-            how,
-        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::cache::engine::{Ask, Engine};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
 use crate::cache::head::Head;
 use crate::cache::marks::Mark;
 use crate::cache::stored::Standing;

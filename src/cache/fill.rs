@@ -9,10 +9,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use crate::cache::ask::Ask;
 use crate::cache::beginning::Beginning;
-use crate::cache::engine::{Ask, Engine, Failure, How};
+use crate::cache::engine::Engine;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::object::RunError;
+use crate::cache::opened::{Failure, How};
 use crate::cache::plan::{Plan, pins};
 use crate::cache::promote::Recalled;
 use crate::cache::stored::{Standing, Stored};
@@ -100,11 +102,11 @@ impl Engine {
             drop(arrival);
             arrival = self.ask_origin(ask, None).await?;
         }
-        match (arrival.reply.status, stored) {
-            (StatusCode::NOT_MODIFIED, Some(stored)) => {
+        match stored {
+            Some(stored) if is_confirmation(&stored, &arrival) => {
                 Ok(self.confirm(ask, &stored.object, &arrival, flight).await)
             }
-            (_, stored) => {
+            stored => {
                 // The origin has spoken: what it no longer confirms must not be served stale.
                 if let Some(stored) = stored {
                     self.memory().remove_object(&stored.object);
@@ -189,6 +191,20 @@ impl Engine {
             asked,
             arrived: clock::now(),
         })
+    }
+}
+
+/// Whether an answer confirms this object: a 304, or a HEAD that names its version. Where a purge
+/// may have named the object, the origin's own comparison is asked for.
+fn is_confirmation(stored: &Stored, arrival: &Arrival) -> bool {
+    let head = stored.object.head();
+    match arrival.reply.status {
+        StatusCode::NOT_MODIFIED => true,
+        StatusCode::OK if arrival.plan == Plan::HeadOnly => {
+            stored.standing != Standing::Suspect
+                && freshness::confirms_by_head(&head.headers, head.length, &arrival.reply.headers)
+        }
+        _ => false,
     }
 }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::watch;
 
-use crate::cache::engine::{Failure, How};
 use crate::cache::object::Object;
+use crate::cache::opened::{Failure, How};
 use crate::key::Key;
 use crate::limits::{FLIGHTS_MAX, FLIGHTS_PER_SITE_MAX};
 use crate::origin::{self, Body};
@@ -53,6 +53,16 @@ pub struct Stream {
     pub headers: HeaderMap,
     /// The body.
     pub body: Box<dyn Body>,
+}
+
+impl From<origin::Reply> for Stream {
+    fn from(reply: origin::Reply) -> Self {
+        Self {
+            status: reply.status,
+            headers: reply.headers,
+            body: reply.body,
+        }
+    }
 }
 
 impl Flight {

@@ -6,12 +6,14 @@ use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::asset::Maturity;
-use crate::cache::engine::{Ask, Engine, Failure, How};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
 use crate::cache::fill::{Arrival, run_result};
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::head::{Generation, Head};
 use crate::cache::object::{Object, RunError, Stretch};
+use crate::cache::opened::{Failure, How};
 use crate::cache::plan::{Plan, Shape, content_length};
 use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
@@ -25,9 +27,10 @@ use crate::metrics::{FillResult, METRICS, Outcome, Tier};
 use crate::origin::{Body, Reply};
 
 impl Engine {
-    /// Confirms a stored object by a 304 (RFC 9111 section 4.3.4).
+    /// Confirms a stored object by a 304, or a HEAD of the same version (RFC 9111 sections 4.3.4 and
+    /// 4.3.5).
     ///
-    /// A 304 that forbids to store ends the copy, and everyone asks for themselves.
+    /// One that forbids to store ends the copy, and everyone asks for themselves.
     pub(crate) async fn confirm(
         &self,
         ask: &Ask,
@@ -77,7 +80,7 @@ impl Engine {
                 whole: false,
             });
         }
-        let how = How::fetched(Outcome::Revalidated, StatusCode::NOT_MODIFIED);
+        let how = How::fetched(Outcome::Revalidated, arrival.reply.status);
         flight.land(Landing::Object(Arc::clone(object), how));
         FillResult::Confirmed
     }

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::cache::engine::{Ask, Engine};
+use http::HeaderName;
+
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
 use crate::cache::head::Head;
 use crate::cache::marks::Mark;
 use crate::cache::object::Object;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
-use crate::http::cache_control::CacheControl;
+use crate::http::freshness;
 use crate::http::wishes::Wishes;
 use crate::key::Key;
 use crate::purge::{Subject, Verdict};
@@ -51,7 +54,8 @@ impl Engine {
             self.memory().remove_object(&object);
             return None;
         };
-        Some(heed(&ask.wishes, stored, now))
+        let targets = &ask.source.site.caching.targeted;
+        Some(heed(&ask.wishes, targets, stored, now))
     }
 
     /// Says how an object stands; `None` when a purge named it.
@@ -148,7 +152,7 @@ impl Engine {
 
 /// Has a client's wishes count (RFC 9111 section 5.2.1): it may want what is fresher than fresh, or
 /// take what is stale where the origin does not forbid that.
-fn heed(wishes: &Wishes, stored: Stored, now: UnixMillis) -> Stored {
+fn heed(wishes: &Wishes, targets: &[HeaderName], stored: Stored, now: UnixMillis) -> Stored {
     let is_bound = wishes.no_cache
         || wishes.max_age.is_some()
         || wishes.max_stale.is_some()
@@ -157,7 +161,7 @@ fn heed(wishes: &Wishes, stored: Stored, now: UnixMillis) -> Stored {
         return stored;
     }
     let head = stored.object.head();
-    let takes_stale = wishes.max_stale.is_some() && !forbids_stale(&head);
+    let takes_stale = wishes.max_stale.is_some() && freshness::allows_stale(&head.headers, targets);
     let is_admitted =
         !wishes.no_cache && wishes.admit(head.age(now), head.freshness.lifetime, takes_stale);
     let standing = match stored.standing {
@@ -166,15 +170,6 @@ fn heed(wishes: &Wishes, stored: Stored, now: UnixMillis) -> Stored {
         _ => Standing::Unwanted,
     };
     Stored { standing, ..stored }
-}
-
-/// Whether the origin forbids to serve a response stale whoever asks (RFC 9111 section 4.2.4).
-fn forbids_stale(head: &Head) -> bool {
-    let control = CacheControl::of(&head.headers);
-    control.must_revalidate
-        || control.proxy_revalidate
-        || control.s_maxage.is_some()
-        || control.no_cache.is_present()
 }
 
 #[cfg(test)]
@@ -196,9 +191,13 @@ mod tests {
     use crate::purge::order::Scope;
     use crate::redis::{Redis, scratch};
 
-    fn stored(standing: Standing, age: u64, control: &'static str) -> Stored {
+    const TARGETS: [HeaderName; 1] = [HeaderName::from_static("cdn-cache-control")];
+
+    fn stored(standing: Standing, age: u64, line: &'static str) -> Stored {
         let mut headers = http::HeaderMap::new();
-        headers.insert("cache-control", http::HeaderValue::from_static(control));
+        for (name, value) in line.split("; ").filter_map(|field| field.split_once(": ")) {
+            headers.insert(name, http::HeaderValue::from_static(value));
+        }
         let head = Head {
             key: Key::new("s", "/a", None),
             status: StatusCode::OK,
@@ -282,17 +281,28 @@ mod tests {
             (max_age, Standing::Fresh, 1, "", Standing::Fresh),
             (max_age, Standing::Fresh, 10, "", Standing::Unwanted),
             (max_stale, Standing::Expired, 70, "", Standing::Accepted),
+        ];
+        for (wishes, standing, age, line, expected) in cases {
+            let stored = stored(standing, age, line);
+            let got = heed(&wishes, &TARGETS, stored, UnixMillis(0));
+            assert_eq!(got.standing, expected, "{wishes:?} {standing:?} {line}");
+        }
+        let origins = [
+            ("cache-control: must-revalidate", Standing::Unwanted),
+            ("cache-control: no-cache=\"set-cookie\"", Standing::Accepted),
             (
-                max_stale,
-                Standing::Expired,
-                70,
-                "must-revalidate",
+                "cache-control: max-age=60; cdn-cache-control: s-maxage=60",
                 Standing::Unwanted,
             ),
+            (
+                "cache-control: must-revalidate; cdn-cache-control: max-age=60",
+                Standing::Accepted,
+            ),
         ];
-        for (wishes, standing, age, control, expected) in cases {
-            let got = heed(&wishes, stored(standing, age, control), UnixMillis(0));
-            assert_eq!(got.standing, expected, "{wishes:?} {standing:?} {control}");
+        for (line, expected) in origins {
+            let stored = stored(Standing::Expired, 70, line);
+            let got = heed(&max_stale, &TARGETS, stored, UnixMillis(0));
+            assert_eq!(got.standing, expected, "{line}");
         }
     }
 }

@@ -4,7 +4,7 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 
 use crate::asset::Fill;
-use crate::cache::engine::Ask;
+use crate::cache::ask::Ask;
 use crate::cache::head::Head;
 use crate::cache::object::Stretch;
 use crate::http::range::Wanted;

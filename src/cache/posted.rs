@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::cache::engine::{Ask, Engine};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
 use crate::cache::fill::{Arrival, EndFlight, InFlight};
 use crate::cache::flight::{Boarding, Flight};
 use crate::cache::intake::head_of;

@@ -7,13 +7,15 @@ use futures_util::stream;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::cache::engine::{Ask, Engine, How, Supply};
+use crate::cache::ask::{Ask, Supply};
+use crate::cache::engine::Engine;
 use crate::cache::fill::run_result;
 use crate::cache::filler::Filler;
 use crate::cache::flight::{Flight, Landing};
 use crate::cache::head::Head;
 use crate::cache::intake::pump;
 use crate::cache::object::{Object, RunError, Stretch, chunk_of};
+use crate::cache::opened::How;
 use crate::cache::plan::content_length;
 use crate::cache::shared::Shared;
 use crate::cache::stored::Stored;

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cache::ask::Supply;
 use crate::cache::budget::{Loan, hold};
-use crate::cache::engine::{Engine, Supply};
+use crate::cache::engine::Engine;
 use crate::cache::object::{Object, Peek, Progress, RunError};
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, READ_AHEAD_BLOCKS, RUN_WAIT_MAX, SLOW_PIECE_BYTES};
 use crate::metrics::Tier;

@@ -54,12 +54,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether the directive occurs, in either form.
-    #[must_use]
-    pub fn is_present(&self) -> bool {
-        !matches!(self, Self::Absent)
-    }
-
     /// The fields that it covers, where it covers no more than these.
     #[must_use]
     pub fn fields(&self) -> &[HeaderName] {

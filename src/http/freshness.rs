@@ -188,20 +188,20 @@ pub fn merge_not_modified(stored: &mut HeaderMap, fresh: &HeaderMap) {
     }
 }
 
-/// Updates the headers of a stored response of `length` bytes from a 200 to HEAD, if that speaks of
-/// the same bytes: then true, else nothing is changed and the stored response is out of date (RFC
-/// 9111 section 4.3.5).
+/// Whether a 200 to HEAD speaks of the bytes of a stored response of `length`: then it updates it as
+/// a 304 does, else the stored response is out of date (RFC 9111 section 4.3.5).
+///
+/// A HEAD without any validator would do by the letter; but it says nothing of the bytes, and to
+/// invalidate is allowed as well.
 #[must_use]
-pub fn merge_head(stored: &mut HeaderMap, length: Option<u64>, fresh: &HeaderMap) -> bool {
-    let differs = |name| fresh.contains_key(&name) && stored.get(&name) != fresh.get(&name);
+pub fn confirms_by_head(stored: &HeaderMap, length: Option<u64>, fresh: &HeaderMap) -> bool {
+    let has = |name| fresh.contains_key(name);
+    let differs = |name| has(name) && stored.get(name) != fresh.get(name);
     let fresh_length = fields::single(fresh, CONTENT_LENGTH);
-    let has_other_length = fresh.contains_key(CONTENT_LENGTH)
+    let has_other_length = has(&CONTENT_LENGTH)
         && fresh_length.and_then(|text| fields::digits(text.as_bytes())) != length;
-    if differs(ETAG) || differs(LAST_MODIFIED) || has_other_length {
-        return false;
-    }
-    merge_not_modified(stored, fresh);
-    true
+    let is_named = has(&ETAG) || has(&LAST_MODIFIED);
+    is_named && !differs(&ETAG) && !differs(&LAST_MODIFIED) && !has_other_length
 }
 
 /// Whether a 304 speaks of the stored response (RFC 9111 section 4.3.4).

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use crate::cache::engine::How;
+use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;

@@ -204,7 +204,7 @@ fn served(exchange: &Exchange) -> Served {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::engine::{Failure, How};
+    use crate::cache::opened::{Failure, How};
     use crate::origin;
     use crate::proxy::respond;
 

@@ -5,17 +5,15 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::sync::mpsc;
 
-use crate::cache::engine::{Ask, Engine, Opened};
+use crate::cache::ask::Ask;
+use crate::cache::engine::Engine;
+use crate::cache::opened::Opened;
 use crate::limits::INTERIM_QUEUE_MAX;
 use crate::origin::Interim;
-use crate::origin::scrub;
-use crate::origin::store::Dialect;
-use crate::proxy::upstream;
 
 /// Opens what is asked for, and passes on what the origin says meanwhile.
 pub(super) async fn open(engine: &Arc<Engine>, mut ask: Ask, session: &mut Session) -> Opened {
@@ -43,64 +41,10 @@ pub(super) async fn open(engine: &Arc<Engine>, mut ask: Ask, session: &mut Sessi
 }
 
 async fn tell(interim: Interim, session: &mut Session) -> pingora::Result<()> {
-    match header(interim) {
-        Some(header) => session.write_response_header(Box::new(header), false).await,
-        None => Ok(()),
-    }
-}
-
-/// The header to be written; `None` for what is not the origin's to say: 100 answers an Expect of
-/// this node's own, 101 would end HTTP.
-fn header(mut interim: Interim) -> Option<ResponseHeader> {
-    if !upstream::is_hint(interim.status) || interim.status == http::StatusCode::CONTINUE {
-        return None;
-    }
-    scrub::scrub(&mut interim.headers, Dialect::Web);
-    // RFC 9110 section 8.6.
-    interim.headers.remove(CONTENT_LENGTH);
     let room = interim.headers.len();
-    let mut header = ResponseHeader::build_no_case(interim.status, Some(room)).ok()?;
+    let mut header = ResponseHeader::build_no_case(interim.status, Some(room))?;
     for (name, value) in &interim.headers {
-        header.append_header(name, value).ok()?;
+        header.append_header(name, value)?;
     }
-    Some(header)
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, HeaderValue, StatusCode};
-
-    use super::*;
-
-    #[test]
-    fn interim_responses_go_on_without_what_is_of_the_connection_or_a_body() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("link", "</a.css>; rel=preload"),
-            ("link", "</b.css>; rel=preload"),
-            ("connection", "x-inner"),
-            ("x-inner", "1"),
-            ("transfer-encoding", "chunked"),
-            ("content-length", "7"),
-        ] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        let interim = |status: u16| Interim {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: headers.clone(),
-        };
-        for (status, told) in [
-            (100, false),
-            (101, false),
-            (102, true),
-            (103, true),
-            (200, false),
-        ] {
-            assert_eq!(header(interim(status)).is_some(), told, "{status}");
-        }
-        let hints = header(interim(103)).unwrap();
-        let names: Vec<_> = hints.headers.keys().map(|name| name.as_str()).collect();
-        assert_eq!(names, ["link"]);
-        assert_eq!(hints.headers.get_all("link").iter().count(), 2);
-    }
+    session.write_response_header(Box::new(header), false).await
 }

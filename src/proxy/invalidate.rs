@@ -7,14 +7,14 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::header::{CONTENT_LOCATION, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use sfv::{BareItem, Item, List, ListEntry, Parser};
 
 use crate::cache::engine::Engine;
 use crate::config::Profile;
+use crate::http::tags;
 use crate::key::Key;
 use crate::limits::INVALIDATIONS_PER_SECOND;
 use crate::metrics::METRICS;
@@ -101,7 +101,7 @@ pub(super) async fn follow(
     for key in others.iter().filter(|key| **key != route.key) {
         forget(&edge.engine, &edge.invalidations, key).await;
     }
-    let groups = groups(&response.headers);
+    let groups = tags::group_invalidations(&response.headers);
     let allowed = |_: &String| edge.invalidations.allows();
     let groups: Vec<_> = groups.into_iter().filter(allowed).collect();
     if !groups.is_empty() {
@@ -149,25 +149,6 @@ fn named(
     is_same_site.then_some(route.key)
 }
 
-/// The cache groups that an answer invalidates; none where the field is not a list of strings.
-fn groups(headers: &HeaderMap) -> Vec<String> {
-    let lines: Vec<_> = headers
-        .get_all(GROUPS)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let parsed = Parser::new(&lines.join(&b", "[..])).parse::<List>();
-    let name = |entry: ListEntry| match entry {
-        ListEntry::Item(Item {
-            bare_item: BareItem::String(name),
-            ..
-        }) => Some(String::from(name)),
-        ListEntry::Item(_) | ListEntry::InnerList(_) => None,
-    };
-    let names: Option<Vec<_>> = parsed.unwrap_or_default().into_iter().map(name).collect();
-    names.unwrap_or_default()
-}
-
 /// Forgets `key` here and, as far as the log can be told, everywhere.
 async fn forget(engine: &Engine, allowance: &Allowance, key: &Key) {
     engine.forget(key);
@@ -179,9 +160,6 @@ async fn forget(engine: &Engine, allowance: &Allowance, key: &Key) {
 
 /// Methods beside those of HTTP itself that are registered as safe.
 const SAFE: [&str; 4] = ["PROPFIND", "QUERY", "REPORT", "SEARCH"];
-
-/// The groups that an unsafe request changed (RFC 9875 section 3).
-const GROUPS: HeaderName = HeaderName::from_static("cache-group-invalidation");
 
 #[cfg(test)]
 mod tests {
@@ -205,24 +183,6 @@ mod tests {
             let method_ = Method::from_bytes(method.as_bytes()).unwrap();
             let status_ = StatusCode::from_u16(status).unwrap();
             assert_eq!(is_change(&method_, status_), expected, "{method} {status}");
-        }
-    }
-
-    #[test]
-    fn groups_are_a_list_of_strings_or_void() {
-        let cases: [(&[&str], &[&str]); 5] = [
-            (&[], &[]),
-            (&["\"a\", \"b c\";x=1"], &["a", "b c"]),
-            (&["\"a\"", "\"b\""], &["a", "b"]),
-            (&["\"a\", b"], &[]),
-            (&["\"a"], &[]),
-        ];
-        for (lines, expected) in cases {
-            let mut headers = HeaderMap::new();
-            for line in lines {
-                headers.append(GROUPS, HeaderValue::from_str(line).unwrap());
-            }
-            assert_eq!(groups(&headers), expected, "{lines:?}");
         }
     }
 

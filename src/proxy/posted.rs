@@ -11,8 +11,9 @@ use http::header::{
 use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::cache::ask::Ask;
 use crate::cache::budget::Permit;
-use crate::cache::engine::{Ask, Engine};
+use crate::cache::engine::Engine;
 use crate::cache::posted::Posted;
 use crate::clock::{self, UnixMillis};
 use crate::http::cache_control::CacheControl;

@@ -10,8 +10,9 @@ use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::engine::{Ask, How, Opened, Source};
+use crate::cache::ask::{Ask, Source};
 use crate::cache::object::{Object, Peek, Target};
+use crate::cache::opened::{How, Opened};
 use crate::cache::reader::Reader;
 use crate::clock;
 use crate::config::Profile;

@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::engine::{Failure, How};
+use crate::cache::opened::{Failure, How};
 use crate::config::Site;
 use crate::http::cache_status::Forward;
 use crate::http::cors;

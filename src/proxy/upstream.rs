@@ -20,7 +20,7 @@ use pingora::tls::x509::X509;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use pingora::{Error, ErrorSource, ErrorType, OrErr};
 
-use crate::cache::engine::Source;
+use crate::cache::ask::Source;
 use crate::config::{self, Site};
 use crate::http::via;
 use crate::origin::Fetch;

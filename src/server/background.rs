@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
-use crate::cache::engine::{Engine, Source};
+use crate::cache::ask::Source;
+use crate::cache::engine::Engine;
 use crate::purge::log::Purges;
 use crate::redis::Redis;
 

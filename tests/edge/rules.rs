@@ -209,6 +209,27 @@ async fn head_of_a_stored_answer_asks_nobody() {
 }
 
 #[tokio::test]
+async fn a_head_that_names_the_version_stored_makes_it_fresh_and_another_outdates_it() {
+    for (tag, body, requests) in [("\"v1\"", 530, 2), ("\"v2\"", 531, 3)] {
+        let (origin, edge) = general().await;
+        let old = [("cache-control", "no-cache"), ("etag", "\"v1\"")];
+        origin.put_with("/doc", bytes(530, 5000), &old);
+        edge.get("/doc").await.whole(200);
+        edge.settled().await;
+        let new = [("cache-control", "max-age=600"), ("etag", tag)];
+        origin.put_with("/doc", bytes(body, 5000), &new);
+        // An origin that compares nothing.
+        origin.next("/doc", Plan::Whole);
+        let head = edge.request("HEAD", "/doc").send().await.whole(200);
+        assert_eq!(head.header("cache-control"), "max-age=600");
+        assert_eq!(head.header("etag"), tag);
+        edge.settled().await;
+        assert_same(&edge.get("/doc").await.whole(200).body, &bytes(body, 5000));
+        assert_eq!(origin.requests("/doc"), requests, "{tag}");
+    }
+}
+
+#[tokio::test]
 async fn cache_status_names_each_way_to_an_answer() {
     let (origin, edge) = general().await;
     let said = async |request: &str, directive: &str| {

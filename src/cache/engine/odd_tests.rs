@@ -12,10 +12,14 @@ use tokio::sync::Semaphore;
 use super::tests::{Bench, MIB, Pieces, Scripted, read};
 use super::*;
 use crate::asset::Kind;
-use crate::cache::object::Stretch;
+use crate::cache::ask::Source;
+use crate::cache::object::{Stretch, Target};
 use crate::cache::shared::tests::run;
+use crate::config;
+use crate::http::forward::Fields;
+use crate::http::wishes::Wishes;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES};
-use crate::origin::{EndpointHealth, Error, Fetch, Pin, Reply, Span};
+use crate::origin::{EndpointHealth, Error, Fetch, Origin, Pin, Reply, Span};
 use crate::purge::log::heartbeat::NodeInfo;
 use crate::redis::scratch::Server;
 

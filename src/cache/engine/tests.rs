@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderValue;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, ETAG};
-use tokio::sync::Semaphore;
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::{Semaphore, mpsc};
 
 use super::*;
 use crate::asset::Kind;
-use crate::cache::object::{RunError, Stretch};
+use crate::cache::ask::Source;
+use crate::cache::object::{RunError, Stretch, Target};
 use crate::cache::reader::Reader;
+use crate::config;
+use crate::http::forward::Fields;
+use crate::http::wishes::Wishes;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES};
-use crate::origin::{EndpointHealth, Error, Fetch, Pin, Reply, Span};
+use crate::origin::{Body, EndpointHealth, Error, Fetch, Origin, Pin, Reply, Span};
 use crate::purge::log::heartbeat::NodeInfo;
 
 /// One object whose version, behaviour and pace the test sets.
