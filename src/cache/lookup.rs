@@ -18,13 +18,16 @@ impl Engine {
     ///
     /// The key of the request becomes that of the variant that it selects.
     pub(crate) fn locate(&self, ask: &mut Ask, now: UnixMillis) -> Option<Stored> {
-        let first = self.memory().get(&ask.key);
-        match first.as_ref().map(|object| object.head()) {
-            Some(head) => match &head.selection {
+        match self.memory().get(&ask.key) {
+            Some(first) => match &first.head().selection {
                 Some(selection) if !selection.suits(&ask.fields) => {
                     ask.key = ask.key.variant(selection.variant(&ask.fields));
                 }
-                _ => return first.and_then(|object| self.found(ask, object, now)),
+                _ => match self.found(ask, first, now) {
+                    Some(stored) => return Some(stored),
+                    // It was purged: other nodes may have put its successor beside it by now.
+                    None => ask.key = self.slot(ask)?,
+                },
             },
             None => ask.key = self.slot(ask)?,
         }
