@@ -94,7 +94,8 @@ impl Engine {
             Verdict::Purged => None,
             Verdict::Suspect => Some(Standing::Suspect),
             Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
-            Verdict::Softened => Some(Standing::Expired),
+            // Whoever forbids to serve it stale wants it confirmed whatever happens.
+            Verdict::Softened => Some(Standing::Suspect),
             Verdict::Valid => Some(self.standing_by_age(head, now)),
         }
     }
