@@ -1,8 +1,9 @@
 //! Opening an object that memory does not have: Redis first, then the origin.
 //!
 //! One task per flight. It lands the flight as soon as the head is known and then goes on until
-//! every byte is there, whether or not anyone still reads. What becomes of the origin's answer is
-//! decided in `intake`.
+//! every byte is there, whether or not anyone still reads. What Redis has of another variant sends
+//! everyone to look elsewhere. The origin may be asked twice: where its 304 spoke of something else,
+//! or a part came without a name of its version. What becomes of its answer is decided in `intake`.
 
 use std::sync::Arc;
 
