@@ -14,7 +14,14 @@
 //! Pingora supplies listeners, TLS, HTTP/1.1 and HTTP/2, ranges, keep-alive and shutdown. Its own
 //! way of filling a cache is not used: there a slow first client throttles everybody's fill, and a
 //! body cut off by the origin can look complete. The engine owns single flight, tiers, validation
-//! and purges, and knows nothing of sessions.
+//! and purges, and knows nothing of sessions. Unsafe methods alone take Pingora's way to the
+//! origin, past the cache, which learns from their answers what to forget.
+//!
+//! A site has one of two profiles. Of a *video* site's clients the origin sees nothing, so that one
+//! answer is right for all of them. A *general* site is any web server: its origin sees the fields
+//! of a request, answers may vary by them, and the rules of RFC 9111 are the defaults. Both take
+//! the same way; what differs is data ([`config::Profile`], [`http::forward`],
+//! [`http::freshness`]).
 //!
 //! # Where things are
 //!
@@ -36,26 +43,54 @@
 //! | [`telemetry`], [`config`] | logs; the validated configuration |
 //! | [`life`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
 //!
+//! Where a rule is looked for:
+//!
+//! | question | module |
+//! |---|---|
+//! | may it be stored, and for how long? | [`http::freshness`], with [`http::targeted`] |
+//! | what does the origin see, what does an answer depend on? | [`http::forward`], [`http::vary`] |
+//! | what does a client wish, what has it already? | [`http::wishes`], [`http::conditional`] |
+//! | what is the engine asked, what does it answer? | [`cache::ask`], [`cache::opened`] |
+//! | what is there, and how does it stand? | [`cache::lookup`], [`cache::variants`] |
+//! | who waits for whom? | [`cache::flight`], [`cache::marks`] |
+//! | what is the origin asked, what becomes of its answer? | [`cache::fill`], [`cache::intake`] |
+//! | what of a part, of an answer to POST? | [`cache::beginning`], [`cache::posted`] |
+//! | what was purged since when? | [`purge::table`], [`purge::order`], [`purge::log`] |
+//! | how is a purge asked for, passed on, answered? | [`purge::command`], [`purge::shields`] |
+//! | how often is an origin asked? | [`origin::retry`], [`origin::gate`], [`origin::endpoints`] |
+//!
 //! # Vocabulary
 //!
 //! *Tier*: memory, Redis or origin. *Fill*: bringing an object into a tier; *flight*: the single
 //! opening of an object that all who ask for it share; *run*: a stretch of consecutive bytes on its
 //! way in. *Block*: the unit (about 1 MiB) in which big objects are fetched and evicted; *chunk*: a
 //! quarter of it, one allocation and one Redis value. *Spill*: writing to Redis behind a fill;
-//! *promotion*: the way back. *Pass*: an answer that may not be shared. *Pin*: what ties all
-//! fetches of one object to one version. *Stamp*: where the purge log stood before the origin was
-//! asked. *Outcome* and the names of all failures are closed enums, spelled alike in headers, logs
-//! and metrics.
+//! *promotion*: the way back. *Pass*: an answer that may not be shared; *mark*: the memory that a
+//! key's answers are such, so that nobody waits. *Pin*: what ties all fetches of one object to one
+//! version. *Selection*: the fields that a stored answer depends on, with their values; *variant*:
+//! one of the answers of an object that has several. *Beginning*: a part, from the first byte on,
+//! that may be completed. *Stamp*: where the purge log stood before the origin was asked; *order*:
+//! one entry of that log. *Outcome* and the names of all failures are closed enums, spelled alike
+//! in headers, logs and metrics.
 //!
 //! # Invariants
 //!
-//! 1. The cache holds what the origin sent. Nothing of a client enters a key or an origin request
-//!    but what [`route`] derived from a validated request target.
+//! 1. The cache holds what the origin sent. Of a client there enters a key or an origin request
+//!    what [`route`] derived from a validated request target, and on a general site
+//!    [`http::forward::Fields`]: an answer can depend on nothing else, so that a stored one is
+//!    given to exactly the requests that its selection suits. Ranges and
+//!    preconditions of an origin request are written here, whatever the client's are.
 //! 2. Bytes of two versions of an object never meet in one response; an incomplete body never
 //!    looks complete and is stored nowhere.
-//! 3. After a purge is acknowledged, no answer begun by a node that confirmed it carries bytes
-//!    asked for before it: every record carries a stamp and is checked when it is read.
-//! 4. Fills are detached: no client's speed or departure touches them.
+//! 3. After a hard purge is acknowledged, no answer begun by a node that confirmed it carries bytes
+//!    asked for before it, whatever a 304 says. Each stored response carries a stamp and is judged
+//!    when it is found, when its flight lands, and when its first bytes have come; nothing is
+//!    searched for. A soft purge makes stale: what it names is served again where the origin
+//!    confirmed it, or where stale answers are allowed. What the log cannot tell of is suspect, and
+//!    confirmed first; with `cut_off = "revalidate"` so is everything on a node that has not read
+//!    the log for a lease.
+//! 4. Fills are detached: no client's speed or departure touches them. An answer that is not stored
+//!    is no fill; it comes at the pace of the one client whose it is.
 //! 5. Every body byte in memory holds a permit of one byte budget until its last reference drops.
 //! 6. Every queue, table and wait has a bound, and a counter when it is hit.
 //! 7. A broken helper degrades to the next best answer. Redis slow, full, damaged or gone is a
@@ -73,6 +108,23 @@
 //!   library would hide them.
 //! - **Chunks are sealed by one copy.** Readers of a trickling fill see the pieces as they come;
 //!   a full chunk is copied into one allocation, so that a hit is one slice and one write.
+//! - **The first variant lies under the object's own key**, the others under keys that end in a
+//!   hash of what selects them. What does not vary, nearly everything, pays nothing for those that
+//!   do; a purge names all of them, since it is judged by the key without that end. By which fields
+//!   an object varies is learnt from any variant that is met, and forgetting it costs a fetch.
+//! - **A purge is a mark in a table, a soft one too.** Neither touches what is stored. A hard and a
+//!   soft purge are two positions beside one name, of which the hard one is looked at first: in
+//!   whichever sequence they come, the harder one counts. Suspicion goes before softness, since a
+//!   hard purge may be among those that are forgotten.
+//! - **An answer to POST is kept only on a node without Redis.** It invalidates what it replaces,
+//!   so that it must be stamped after its own purge and before any other; in a shared log a purge
+//!   of another node could stand between the two unseen.
+//! - **Personal requests fly alone.** Who sends credentials or cookies neither waits for a flight
+//!   nor is waited for, even where the answer turns out to be for all.
+//! - **A body that ends with its connection is whole on a general site** (RFC 9112 section 8),
+//!   since much of the web is sent so. A video site passes it and stores nothing.
+//! - **Waived, since Pingora stands in the way:** over HTTP/2 `Date` is Pingora's own and interim
+//!   responses do not arrive. Over HTTP/1 `proxy::dating` puts the origin's date back.
 //! - **The wire decides when to flush.** Pingora flushes an answer of known length at its end only,
 //!   which would hold back the head and the first bytes of a slow fill. `proxy::wire` flushes each
 //!   write, but for a head whose body is there already: those two share a packet.

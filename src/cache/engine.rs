@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  open ─► memory ─ fresh ──────────────────────────► Object (hit)
-//!            │  └── stale, refresh allowed ─► Object (stale) + flight in the background
-//!            └─ absent, expired, suspect ─► flight (single) ─► fill: Redis ─► origin
-//!                                             │                  │ 304: confirm
+//!            │  ├── stale, refresh allowed ─► Object (stale) + flight in the background
+//!            │  └── marked, or nothing to be stored ─► pass: one stream from the origin
+//!            └─ absent, expired, suspect, ─► flight (single) ─► fill: Redis ─► origin
+//!               not what the client wants     │                  │ confirmed: the stored one
 //!                                             │                  │ 200, 206: store while reading
 //!                                             ▼                  │ uncacheable: one stream
 //!                                    everyone who waits ◄────────┘ failure: stale, or error
+//!                                             └─ purged meanwhile, another variant: open again
 //! ```
-//! Fills are detached tasks: no client's speed or departure touches them.
+//! Fills are detached tasks: no client's speed or departure touches them. What is found before a
+//! request knows its variant is found again under that variant's key.
 
 use std::sync::{Arc, Mutex};
 

@@ -31,7 +31,7 @@ pub struct Explanation {
 /// A copy in one of the tiers.
 #[derive(Debug, Serialize)]
 pub struct Copy {
-    /// How it stands: `fresh`, `refresh`, `outage`, `expired`, `suspect` or `purged`.
+    /// How it stands whoever asks: `fresh`, `refresh`, `expired`, `suspect` or `purged`.
     pub standing: &'static str,
     /// Status.
     pub status: u16,

@@ -1,8 +1,9 @@
 //! Opening an object that memory does not have: Redis first, then the origin.
 //!
 //! One task per flight. It lands the flight as soon as the head is known and then goes on until
-//! every byte is there, whether or not anyone still reads. What becomes of the origin's answer is
-//! decided in `intake`.
+//! every byte is there, whether or not anyone still reads. What Redis has of another variant sends
+//! everyone to look elsewhere. The origin may be asked twice: where its 304 spoke of something else,
+//! or a part came without a name of its version. What becomes of its answer is decided in `intake`.
 
 use std::sync::Arc;
 
@@ -19,9 +20,10 @@ use crate::cache::plan::{Plan, pins};
 use crate::cache::promote::Recalled;
 use crate::cache::stored::{Standing, Stored};
 use crate::clock::{self, UnixMillis};
+use crate::http::cache_status::Forward;
 use crate::http::freshness;
 use crate::limits::ORIGIN_HOLD_OFF;
-use crate::metrics::{FillResult, METRICS, Outcome};
+use crate::metrics::{FillResult, METRICS, Outcome, Tier};
 use crate::origin::{Error, Fetch, Reply, Validators};
 
 /// An origin's answer with the moments around it.
@@ -92,7 +94,7 @@ impl Engine {
         if has_failed && let Some(it) = stored.as_ref().and_then(|it| self.stand_in(it)) {
             it.object.hold_off(clock::now().after(ORIGIN_HOLD_OFF));
             self.keep(&it.object, flight);
-            let how = How::held(Outcome::Stale, it.object.tier());
+            let how = stood_in(it.object.tier(), &answered);
             flight.land(Landing::Object(it.object, how));
             return Ok(FillResult::Failed);
         }
@@ -212,6 +214,21 @@ fn is_confirmation(stored: &Stored, arrival: &Arrival) -> bool {
 fn confirms(stored: &Stored, arrival: &Arrival) -> bool {
     arrival.reply.status != StatusCode::NOT_MODIFIED
         || freshness::confirms(&stored.object.head().headers, &arrival.reply.headers)
+}
+
+/// How a stale copy came to be served that the origin did not confirm: where it was asked, the
+/// request was forwarded (RFC 9211 section 2.1).
+fn stood_in(tier: Tier, answered: &Result<Arrival, Error>) -> How {
+    let (forward, fwd_status) = match answered {
+        Ok(arrival) => (Some(Forward::Stale), Some(arrival.reply.status.as_u16())),
+        Err(Error::Down | Error::Busy) => (None, None),
+        Err(_) => (Some(Forward::Stale), None),
+    };
+    How {
+        forward,
+        fwd_status,
+        ..How::held(Outcome::Stale, tier)
+    }
 }
 
 /// How a run's error is counted.

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!   boarding ──► landed: Object ──► (the body still comes) ──► gone from the table
-//!        │  └──► landed: Pass      one passenger takes the stream, the others ask by themselves
-//!        ├─────► landed: Partial   likewise, but the others take off together
-//!        └─────► landed: Failed    everyone fails together, at once
+//!        │  ├──► landed: Pass       the first passenger takes the stream, the others ask alone
+//!        │  ├──► landed: Partial    likewise, but the others take off together
+//!        │  └──► landed: Elsewhere  everyone asks anew, each for its variant
+//!        └─────► landed: Failed     everyone fails together, at once
 //! ```
+//! Whoever a landed object does not suit, since it is another variant or was purged meanwhile, asks
+//! anew as well. A flight that a purge has overtaken is boarded by nobody any more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -177,7 +177,12 @@ fn served(exchange: &Exchange) -> Served {
     let how = exchange.how.as_ref();
     let known = how.and_then(|how| how.forward);
     let reason = match exchange.outcome {
-        Outcome::Hit | Outcome::Stale => return Served::Hit,
+        Outcome::Hit => return Served::Hit,
+        // The origin was asked, and had nothing better.
+        Outcome::Stale => match known {
+            Some(reason) => reason,
+            None => return Served::Hit,
+        },
         Outcome::Refused | Outcome::Local => return Served::Local,
         Outcome::Revalidated => known.unwrap_or(Forward::Stale),
         _ if exchange.passes => Forward::Method,
@@ -230,6 +235,17 @@ mod tests {
             Tier::Memory,
             None,
             "edge; hit; detail=memory",
+        );
+        let stood_in = How {
+            forward: Some(Forward::Stale),
+            fwd_status: Some(503),
+            ..How::held(Outcome::Stale, Tier::Memory)
+        };
+        check(
+            Outcome::Stale,
+            Tier::Memory,
+            Some(stood_in),
+            "edge; fwd=stale; fwd-status=503; detail=memory",
         );
         let (miss, again, pass) = (Outcome::Miss, Outcome::Revalidated, Outcome::Pass);
         for (outcome, status, forward, expected) in [

@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use crate::cache::ask::Ask;
-use crate::cache::budget::Permit;
+use crate::cache::budget::{Permit, hold};
 use crate::cache::engine::Engine;
 use crate::cache::posted::Posted;
 use crate::clock::{self, UnixMillis};
@@ -42,8 +42,8 @@ pub(super) struct Collected {
     posted: Posted,
     body: BytesMut,
     length: usize,
-    /// Stands for the body until it is stored.
-    _room: Permit,
+    /// Stands for the body.
+    room: Permit,
 }
 
 impl Sent {
@@ -98,7 +98,7 @@ impl Answered {
             },
             body: BytesMut::with_capacity(self.length),
             length: self.length,
-            _room: room,
+            room,
         })
     }
 }
@@ -119,7 +119,7 @@ impl Collected {
     /// What is to be stored, and for which GET.
     pub(super) fn finish(self) -> (Ask, Posted) {
         let posted = Posted {
-            body: self.body.freeze(),
+            body: hold(self.body, self.room),
             ..self.posted
         };
         (self.ask, posted)

@@ -101,7 +101,7 @@ async fn how_long_there_is_nothing_depends_on_the_kind() {
         let origin = web::start().await;
         let builder = edge::new().origin(&origin).set("site.profile", profile);
         let builder = builder
-            .set("site.lifetimes.negative.segment", "2s")
+            .set("site.lifetimes.negative.segment", "3s")
             .set("site.lifetimes.negative.manifest", "0s");
         let edge = builder
             .set("site.lifetimes.negative.other", "10m")
@@ -114,7 +114,7 @@ async fn how_long_there_is_nothing_depends_on_the_kind() {
         for path in ["/a.m4s", "/a.jpg"] {
             origin.put(path, bytes(601, 100));
         }
-        eventually("the segment is seen", Duration::from_secs(5), || async {
+        eventually("the segment is seen", Duration::from_secs(8), || async {
             edge.get("/a.m4s").await.status == 200
         })
         .await;
@@ -129,8 +129,8 @@ async fn a_live_segment_that_did_not_exist_is_seen_within_a_second() {
     for path in ["/live/1.m4s", "/live/a.m3u8"] {
         edge.get(path).await.whole(404);
         origin.put(path, bytes(602, 100));
-        // A second, and what a busy machine adds.
-        eventually(path, Duration::from_secs(2), || async {
+        // A second, and what a busy machine adds; what is no live object takes ten.
+        eventually(path, Duration::from_secs(4), || async {
             edge.get(path).await.status == 200
         })
         .await;

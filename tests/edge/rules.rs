@@ -329,6 +329,8 @@ async fn a_stale_copy_stands_in_for_a_failing_origin_also_beside_s_maxage() {
             assert!(answer.number("age") >= 2, "{life}");
             let said = answer.list("cache-status");
             assert!(said.contains("ttl=-"), "{life}: {said}");
+            let asked = "fwd=stale; fwd-status=503";
+            assert!(said.contains(asked), "{life}: {said}");
         } else {
             assert!(answer.status >= 500, "{life}: {}", answer.status);
         }
