@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, LOCATION, UPGRADE, VIA};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, UPGRADE, VIA};
 use http::{StatusCode, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::ALPN;
@@ -192,6 +192,12 @@ pub(super) fn rewrite(
     }
     request.append_header(via::CDN_LOOP, via::cdn_loop(0))?;
     request.remove_header(&REQUEST_ID);
+    // CTA-5004: for logs, and never for an origin, whichever way a request goes.
+    let is_report = |name: &&HeaderName| name.as_str().starts_with("cmcd-");
+    let reports: Vec<_> = request.headers.keys().filter(is_report).cloned().collect();
+    for name in reports {
+        request.remove_header(&name);
+    }
     Ok(())
 }
 
@@ -222,7 +228,7 @@ pub(super) fn scrub(response: &mut ResponseHeader) -> pingora::Result<()> {
     }
     let mut kept = HeaderMap::clone(&response.headers);
     scrub::scrub(&mut kept, Dialect::Web);
-    let gone = |name: &&http::HeaderName| !kept.contains_key(*name);
+    let gone = |name: &&HeaderName| !kept.contains_key(*name);
     let gone: Vec<_> = response.headers.keys().filter(gone).cloned().collect();
     for name in gone {
         response.remove_header(&name);
@@ -362,10 +368,12 @@ mod tests {
             ("cookie", "a=1"),
             ("cookie", "b=2"),
             ("x-request-id", "chosen"),
+            ("cmcd-object", "br=1"),
         ]);
         let passed = passed(&received);
         assert_eq!(passed.uri, "/base/a?v=1");
-        let cases: [(&str, &[&str]); 5] = [
+        let cases: [(&str, &[&str]); 6] = [
+            ("cmcd-object", &[]),
             ("host", &["store.test:8080"]),
             ("via", &["1.0 far", "1.1 edge"]),
             ("cdn-loop", &["other; a=1", "weir", "weir"]),
