@@ -179,7 +179,7 @@ impl Engine {
                 interim: None,
                 ..ask.clone()
             };
-            self.board(&ask, Some(stored.clone()), stamp);
+            self.refresh(&ask, stored, stamp);
         }
         let how = match (stored.standing, tier) {
             (Standing::Fresh, Tier::Origin) => How {
@@ -215,19 +215,38 @@ impl Engine {
     }
 
     /// Joins the flight of a key or takes off with one. What is asked for with credentials or
-    /// cookies is asked for alone.
+    /// cookies is asked for alone, and so is what each request must have confirmed for itself.
     fn board(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, stamp: Stamp) -> Boarding {
-        let version = self.purges.version();
-        let holds = |stamp: &Stamp| self.holds(Subject::untagged(&ask.key, stamp));
-        let boarding = match ask.fields.is_personal() {
-            true => Boarding::Lead(Flight::new(stamp, version)),
-            false => self.flights.board(&ask.key, stamp, version, holds),
+        let is_lone = ask.fields.sees_client()
+            && stored.is_some()
+            && self.marked(&ask.key, clock::now()).is_some();
+        let boarding = match ask.fields.is_personal() || is_lone {
+            true => Boarding::Lead(Flight::new(stamp, self.purges.version())),
+            false => self.queue(ask, stamp),
         };
         if let Boarding::Lead(flight) = &boarding {
-            let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
-            tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });
+            self.take_off(ask, stored, flight);
         }
         boarding
+    }
+
+    /// Has a copy refreshed, unless that is under way: nobody waits for it, so that whose request
+    /// it is makes no difference.
+    fn refresh(self: &Arc<Self>, ask: &Ask, stored: &Stored, stamp: Stamp) {
+        if let Boarding::Lead(flight) = self.queue(ask, stamp) {
+            self.take_off(ask, Some(stored.clone()), &flight);
+        }
+    }
+
+    fn queue(&self, ask: &Ask, stamp: Stamp) -> Boarding {
+        let holds = |stamp: &Stamp| self.holds(Subject::untagged(&ask.key, stamp));
+        let version = self.purges.version();
+        self.flights.board(&ask.key, stamp, version, holds)
+    }
+
+    fn take_off(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, flight: &Arc<Flight>) {
+        let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
+        tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });
     }
 
     /// Waits for a flight that this request began, and takes what it brought.
@@ -251,14 +270,25 @@ impl Engine {
     /// Waits for a flight that another request began. Its stream answers that one's question,
     /// which may have been HEAD: whoever joined asks for itself.
     async fn join(self: &Arc<Self>, flight: &Arc<Flight>, ask: &Ask) -> Option<Opened> {
+        let was_landed = flight.landed().is_some();
         let landing = match flight.landing().await {
-            Landing::Object(object, how) => Landing::Object(
-                object,
-                How {
-                    collapsed: true,
-                    ..how
-                },
-            ),
+            Landing::Object(object, how) => {
+                let is_usable = how.outcome == Outcome::Stale
+                    || object.head().may_refresh(clock::now())
+                    || match ask.fields.sees_client() {
+                        // Who came before the answer was not kept waiting for something old.
+                        true => !was_landed && object.head().freshness.is_some(),
+                        // What the origin would answer each of them the same (live segments).
+                        false => !was_landed || !object.is_complete(),
+                    };
+                if !is_usable {
+                    self.flights.end(&ask.key, flight);
+                    return None;
+                }
+                let collapsed = true;
+                Landing::Object(object, How { collapsed, ..how })
+            }
+            Landing::Partial if ask.head_only => Landing::Pass,
             landing => landing,
         };
         self.land(ask, flight, landing).await
@@ -278,7 +308,10 @@ impl Engine {
             }
             Landing::Failed(failure) => Some(Opened::Failed(failure)),
             Landing::Pass => Some(self.pass(ask).await),
-            Landing::Elsewhere => None,
+            Landing::Elsewhere | Landing::Partial => {
+                self.flights.end(&ask.key, flight);
+                None
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!   boarding ──► landed: Object ──► (the body still comes) ──► gone from the table
 //!        │  ├──► landed: Pass       the first passenger takes the stream, the others ask alone
+//!        │  ├──► landed: Partial    likewise, but the others take off together
 //!        │  └──► landed: Elsewhere  everyone asks anew, each for its variant
 //!        └─────► landed: Failed     everyone fails together, at once
 //! ```
@@ -46,6 +47,8 @@ pub enum Landing {
     Failed(Failure),
     /// The stored copy is another variant; by now it is known by which fields they differ.
     Elsewhere,
+    /// An answer without the bytes that others want, to HEAD or to a part. One of them asks for all.
+    Partial,
 }
 
 /// An answer for one reader.

@@ -19,7 +19,7 @@ use crate::cache::ripen::{maturity, ripen};
 use crate::cache::spill::Spill;
 use crate::clock::{self, UnixMillis};
 use crate::config;
-use crate::http::freshness::{self, Answer, Judgement};
+use crate::http::freshness::{self, Answer, Freshness, Judgement};
 use crate::http::tags;
 use crate::http::vary::Selection;
 use crate::limits::{LARGE_PASS_MARK_LIFE, OBJECT_OVERHEAD_BYTES, PASS_MARK_LIFE};
@@ -61,6 +61,7 @@ impl Engine {
         let Some(tags) = tags::tags(&ask.source.site.name, &head.headers) else {
             return self.disown(ask, object, flight).await;
         };
+        self.note(ask, &freshness);
         let selection = Selection::of(&head.headers, &ask.fields).map(Arc::new);
         head.detach();
         object.set_head(Head {
@@ -85,10 +86,13 @@ impl Engine {
         FillResult::Confirmed
     }
 
-    /// Ends a copy that the origin confirmed and forbade to store.
+    /// Ends a copy that the origin confirmed and forbade to store, but for one client's sake: what
+    /// that one is answered says nothing of the others.
     async fn disown(&self, ask: &Ask, object: &Arc<Object>, flight: &Flight) -> FillResult {
-        self.withdraw(object).await;
-        self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+        if !ask.fields.is_personal() {
+            self.withdraw(object).await;
+            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+        }
         flight.land(Landing::Pass);
         FillResult::Uncacheable
     }
@@ -112,18 +116,34 @@ impl Engine {
             if is_telling && !ask.fields.is_personal() {
                 self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
             }
-            return Ok(hand_over(ask, arrival.reply, plan, flight));
+            return Ok(hand_over(ask, arrival.reply, plan, Landing::Pass, flight));
         };
-        self.unmark(&ask.key);
+        if plan != Plan::HeadOnly {
+            self.note(ask, &head.freshness);
+        }
         let head = self.place(ask, head);
         let reply = arrival.reply;
         match Shape::of(ask, &head, &reply, plan, self.memory().whole_fill_max()) {
             Shape::Pass => {
                 let reply = self.beginnings().watch(self.memory(), head, reply);
-                Ok(hand_over(ask, reply, plan, flight))
+                let landing = match plan {
+                    Plan::HeadOnly | Plan::Tail(_) => Landing::Partial,
+                    Plan::Whole | Plan::Block(_) | Plan::Rest(_) => Landing::Pass,
+                };
+                Ok(hand_over(ask, reply, plan, landing, flight))
             }
             Shape::ByBlock => self.take_head(ask, head, reply.status, flight).await,
             Shape::Run(span) => self.take_body(ask, head, span, reply, flight).await,
+        }
+    }
+
+    /// Notes whether answers for a key may be shared among those who ask at once. What an origin
+    /// answers that sees nothing of its clients always may.
+    fn note(&self, ask: &Ask, freshness: &Freshness) {
+        if ask.fields.sees_client() && !freshness.is_some() {
+            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+        } else {
+            self.unmark(&ask.key);
         }
     }
 
@@ -353,10 +373,10 @@ fn date(headers: &mut HeaderMap, arrived: UnixMillis) {
     }
 }
 
-/// Gives an answer that may not be stored to the one who asked for it.
+/// Gives an answer that is not stored to the one who asked for it; the others are told `others`.
 ///
 /// An answer to a part that only this cache asked for is of no use to the client, who asks again.
-fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult {
+fn hand_over(ask: &Ask, reply: Reply, plan: Plan, others: Landing, flight: &Flight) -> FillResult {
     let is_asked = match plan {
         Plan::Whole | Plan::Tail(_) => true,
         Plan::HeadOnly => ask.head_only,
@@ -368,7 +388,7 @@ fn hand_over(ask: &Ask, reply: Reply, plan: Plan, flight: &Flight) -> FillResult
         // An origin that fails is not asked by all who wait, one by one.
         let landing = match reply.status.is_server_error() {
             true => Landing::Failed(Failure::Status(reply.status.as_u16())),
-            false => Landing::Pass,
+            false => others,
         };
         flight.land_stream(reply.into(), landing);
     }

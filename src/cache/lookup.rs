@@ -21,13 +21,16 @@ impl Engine {
     ///
     /// The key of the request becomes that of the variant that it selects.
     pub(crate) fn locate(&self, ask: &mut Ask, now: UnixMillis) -> Option<Stored> {
-        let first = self.memory().get(&ask.key);
-        match first.as_ref().map(|object| object.head()) {
-            Some(head) => match &head.selection {
+        match self.memory().get(&ask.key) {
+            Some(first) => match &first.head().selection {
                 Some(selection) if !selection.suits(&ask.fields) => {
                     ask.key = ask.key.variant(selection.variant(&ask.fields));
                 }
-                _ => return first.and_then(|object| self.found(ask, object, now)),
+                _ => match self.found(ask, first, now) {
+                    Some(stored) => return Some(stored),
+                    // It was purged: other nodes may have put its successor beside it by now.
+                    None => ask.key = self.slot(ask)?,
+                },
             },
             None => ask.key = self.slot(ask)?,
         }
@@ -97,7 +100,8 @@ impl Engine {
             // A hard purge that is not known here may name it as well.
             Verdict::Softened if self.purges().must_revalidate() => Some(Standing::Suspect),
             Verdict::Softened if head.may_refresh_softened() => Some(Standing::Refresh),
-            Verdict::Softened => Some(Standing::Expired),
+            // Whoever forbids to serve it stale wants it confirmed whatever happens.
+            Verdict::Softened => Some(Standing::Suspect),
             Verdict::Valid => Some(self.standing_by_age(head, now)),
         }
     }

@@ -43,15 +43,24 @@ impl Engine {
         self.shared()?.head(key).await
     }
 
+    /// Reads what Redis knows of a key, or of the first variant where it knows nothing of another:
+    /// which one was the first may be known to other nodes only.
+    async fn recorded_for(&self, key: &Key) -> Option<Head> {
+        // No room is made for what a purge has named.
+        let holds = |head: &Head| self.standing(head, clock::now()).is_some();
+        let recorded = self.recorded(key).await.filter(holds);
+        let primary = key.primary_key();
+        if recorded.is_some() || !key.is_variant() || self.memory().look(&primary).is_some() {
+            return recorded;
+        }
+        self.recorded(&primary).await.filter(holds)
+    }
+
     /// Asks Redis for a key; what it has may stand in any way but purged.
     pub(crate) async fn recall(&self, ask: &Ask) -> Recalled {
-        let Some(head) = self.recorded(&ask.key).await else {
+        let Some(head) = self.recorded_for(&ask.key).await else {
             return Recalled::Nothing;
         };
-        // No room is made for what a purge has named.
-        if self.standing(&head, clock::now()).is_none() {
-            return Recalled::Nothing;
-        }
         match &head.selection {
             Some(selection) if !selection.suits(&ask.fields) => {
                 return Recalled::Other(Arc::clone(selection));

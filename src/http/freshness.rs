@@ -30,6 +30,15 @@ pub struct Freshness {
     pub stale_if_error: Duration,
 }
 
+impl Freshness {
+    /// Whether there is any time in which a response is reused unasked. Without, each request is for
+    /// the origin to answer: to share one answer among requests is to reuse it (RFC 9111 section 4).
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.lifetime.max(self.stale_while_revalidate) > Duration::ZERO
+    }
+}
+
 /// An origin's answer as far as it decides about storing.
 #[derive(Debug, Clone, Copy)]
 pub struct Answer<'a> {

@@ -366,12 +366,15 @@ impl Purges {
         cursor: &mut Cursor,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         loop {
+            // Before the answer, which may have been on its way for a while: the lease counts from
+            // what is known.
+            let asked = self.born.elapsed().as_millis();
             let page = shared.read(cursor.position).await?;
             match self.digest(cursor, &page) {
                 Step::Again => {}
                 Step::End => {
-                    let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    self.read_at.store(now, Ordering::Relaxed);
+                    let asked = u64::try_from(asked).unwrap_or(u64::MAX);
+                    self.read_at.store(asked.max(1), Ordering::Relaxed);
                     return Ok(());
                 }
                 Step::Lost => {

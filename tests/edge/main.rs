@@ -32,6 +32,7 @@ mod plays;
 mod purging;
 mod redis_faults;
 mod rules;
+mod sharing;
 mod shield;
 mod tiers;
 mod trickle;

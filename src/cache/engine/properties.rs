@@ -171,6 +171,20 @@ impl Body for Pages {
     }
 }
 
+impl Press {
+    /// How long the head takes in milliseconds, what percentage comes of a body that breaks, and in
+    /// pieces of how many bytes.
+    fn draw(&self, mood: Mood) -> (u64, usize, usize) {
+        let mut rng = self.rng.lock().unwrap();
+        let most = if mood == Mood::Slow { 120 } else { 8 };
+        (
+            rng.u64(..most),
+            rng.usize(..100),
+            rng.usize(10_000..200_000),
+        )
+    }
+}
+
 #[async_trait::async_trait]
 impl Origin for Press {
     async fn fetch(&self, fetch: &Fetch) -> Result<Reply, Error> {
@@ -182,15 +196,7 @@ impl Origin for Press {
         let asked = self.moments.next();
         let mood = *self.moods.lock().unwrap();
         let version = self.versions.lock().unwrap()[index];
-        let (wait, cut, chop) = {
-            let mut rng = self.rng.lock().unwrap();
-            let most = if mood == Mood::Slow { 120 } else { 8 };
-            (
-                rng.u64(..most),
-                rng.usize(..100),
-                rng.usize(10_000..200_000),
-            )
-        };
+        let (wait, cut, chop) = self.draw(mood);
         sleep(Duration::from_millis(wait)).await;
         let edition = Edition {
             object: u8::try_from(index).unwrap(),
