@@ -230,6 +230,31 @@ async fn a_head_that_names_the_version_stored_makes_it_fresh_and_another_outdate
 }
 
 #[tokio::test]
+async fn an_early_hint_reaches_the_client_of_a_general_site_before_the_answer() {
+    let ask = format!(
+        "GET /doc HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+        edge::HOST
+    );
+    for (profile, hints) in [("general", 1), ("video", 0)] {
+        let origin = web::start().await;
+        let builder = edge::new().origin(&origin).set("site.profile", profile);
+        let edge = builder.run().await;
+        origin.put_with("/doc", bytes(540, 10), &[("cache-control", "no-store")]);
+        origin.next("/doc", Plan::Hint);
+        let raw = edge.over(Protocol::Http1).raw(ask.as_bytes()).await;
+        let raw = raw.to_ascii_lowercase();
+        let heads: Vec<&str> = raw.split("\r\n\r\n").collect();
+        let (hint, answer) = heads.split_at(hints);
+        for hint in hint {
+            assert!(hint.starts_with("http/1.1 103"), "{raw}");
+            assert!(hint.contains("link: </a.css>; rel=preload"), "{raw}");
+            assert!(!hint.contains("x-inner"), "{raw}");
+        }
+        assert!(answer[0].starts_with("http/1.1 200"), "{profile}: {raw}");
+    }
+}
+
+#[tokio::test]
 async fn cache_status_names_each_way_to_an_answer() {
     let (origin, edge) = general().await;
     let said = async |request: &str, directive: &str| {

@@ -39,6 +39,8 @@ pub(crate) enum Plan {
     Steps(usize),
     /// As `Steps`, chunked, and the end takes a step of its own: nobody knows the length before.
     ChunkSteps(usize),
+    /// As it should, after an interim response ([`HINT`]).
+    Hint,
     /// 200 with everything, whatever part was asked for.
     Whole,
     /// Content-Length says this; the whole body is sent, then the connection is closed.
@@ -54,6 +56,10 @@ pub(crate) enum Plan {
     /// Another status, with a short body.
     Status(u16),
 }
+
+/// A link for the client, and a field for the connection.
+const HINT: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\
+                    connection: x-inner\r\nx-inner: 1\r\n\r\n";
 
 /// A server.
 pub(crate) struct Web {
@@ -387,7 +393,8 @@ impl Reply {
             Plan::WrongRange => (206, total / 2..total),
             _ => judge(seen, object),
         };
-        let mut head = format!("HTTP/1.1 {status} Planned\r\n");
+        let hint = if plan == Plan::Hint { HINT } else { "" };
+        let mut head = format!("{hint}HTTP/1.1 {status} Planned\r\n");
         for (name, value) in &object.headers {
             write!(head, "{name}: {value}\r\n").unwrap();
         }
