@@ -119,8 +119,10 @@
 //! - **An answer to POST is kept only on a node without Redis.** It invalidates what it replaces,
 //!   so that it must be stamped after its own purge and before any other; in a shared log a purge
 //!   of another node could stand between the two unseen.
-//! - **Personal requests fly alone.** Who sends credentials or cookies neither waits for a flight
-//!   nor is waited for, even where the answer turns out to be for all.
+//! - **Who waits together must be answerable together.** Who sends credentials or cookies neither
+//!   waits for a flight nor is waited for, even where the answer turns out to be for all; nor do
+//!   clients of a general site share what may not be reused without asking. A refresh in the
+//!   background answers nobody, so that it is shared by all.
 //! - **A body that ends with its connection is whole on a general site** (RFC 9112 section 8),
 //!   since much of the web is sent so. A video site passes it and stores nothing.
 //! - **Waived, since Pingora stands in the way:** over HTTP/2 `Date` is Pingora's own and interim
