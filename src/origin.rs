@@ -164,6 +164,10 @@ pub trait Body: Send + Sync {
     /// Any [`Error`] ends the body; what came before it is then incomplete.
     async fn piece(&mut self) -> Result<Option<Bytes>, Error>;
 
+    /// Notes that the body goes to one client, at that client's pace: it no longer stands for work
+    /// of the origin, and others need not wait for it.
+    fn pass(&mut self) {}
+
     /// Says how the end of this body is known; one delimited by close must not be stored.
     fn delimited(&self) -> Delimited {
         Delimited::Length

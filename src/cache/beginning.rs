@@ -154,6 +154,10 @@ impl Body for Watched {
         Ok(piece)
     }
 
+    fn pass(&mut self) {
+        self.body.pass();
+    }
+
     fn delimited(&self) -> Delimited {
         self.body.delimited()
     }

@@ -62,7 +62,8 @@ pub struct Stream {
 }
 
 impl From<origin::Reply> for Stream {
-    fn from(reply: origin::Reply) -> Self {
+    fn from(mut reply: origin::Reply) -> Self {
+        reply.body.pass();
         Self {
             status: reply.status,
             headers: reply.headers,

@@ -111,8 +111,9 @@ impl Engine {
                 return Err(Failure::Status(status.as_u16()));
             }
             // What HEAD is answered says nothing of GET, a failure nothing of what comes after it,
-            // and what one client is answered nothing of the others.
-            let is_telling = plan != Plan::HeadOnly && !status.is_server_error();
+            // and what one client is answered or refused nothing of the others.
+            let has_failed = status.is_client_error() || status.is_server_error();
+            let is_telling = plan != Plan::HeadOnly && !has_failed;
             if is_telling && !ask.fields.is_personal() {
                 self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
             }

@@ -127,9 +127,21 @@ fn accepts(request: &HeaderMap, names: &[&[u8]]) -> bool {
     wildcard
 }
 
+/// Whether a field says to an origin what no client may say in the name of this node.
+#[must_use]
+pub fn misleads(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    OVERRIDES.contains(&text)
+        || *name == FORWARDED
+        || MISLEADING_BEGINNINGS
+            .iter()
+            .any(|start| text.starts_with(start))
+}
+
 fn is_end_to_end(name: &HeaderName, request: &HeaderMap) -> bool {
     let text = name.as_str();
     !OWN.contains(name)
+        && !misleads(name)
         && !OWN_BEGINNINGS.iter().any(|start| text.starts_with(start))
         && !fields::all_members(request, CONNECTION)
             .any(|nominated| nominated.eq_ignore_ascii_case(text.as_bytes()))
@@ -152,7 +164,7 @@ fn joined_cookie(request: &HeaderMap) -> Option<HeaderValue> {
 
 /// Fields that end here: those of the connection (RFC 9110 section 7.6.1), and those that this
 /// cache answers or writes itself.
-const OWN: [HeaderName; 17] = [
+const OWN: [HeaderName; 16] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("http2-settings"),
@@ -166,15 +178,31 @@ const OWN: [HeaderName; 17] = [
     EXPECT,
     MAX_FORWARDS,
     VIA,
-    FORWARDED,
     HeaderName::from_static("cdn-loop"),
     HeaderName::from_static("x-request-id"),
     ACCEPT_ENCODING,
 ];
 
-/// How the names of further ones begin. `if-` are the preconditions; CMCD is for logs, and would
-/// make every request another one (CTA-5004).
-const OWN_BEGINNINGS: [&str; 4] = ["proxy-", "if-", "x-forwarded-", "cmcd-"];
+/// Fields by which some frameworks take another method, host or path than the request has: in no key,
+/// they would let one client choose what the others are answered. Nor can they be told from what a
+/// proxy of the operator writes.
+const OVERRIDES: [&str; 9] = [
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+/// How the names of further ones begin. `if-` are the preconditions.
+const OWN_BEGINNINGS: [&str; 2] = ["proxy-", "if-"];
+
+/// See [`misleads`]. CMCD is for logs, and would make every request another one (CTA-5004).
+const MISLEADING_BEGINNINGS: [&str; 2] = ["x-forwarded-", "cmcd-"];
 
 #[cfg(test)]
 mod tests {

@@ -74,7 +74,8 @@ impl Drop for Seat {
     }
 }
 
-/// A body that holds its request's place until it has ended.
+/// A body that holds its request's place until it has ended, or is read by one client only: one
+/// that reads slowly must not keep the origin from everybody else.
 pub struct Held {
     inner: Box<dyn Body>,
     seat: Option<Seat>,
@@ -99,6 +100,10 @@ impl Body for Held {
             self.seat = None;
         }
         piece
+    }
+
+    fn pass(&mut self) {
+        self.seat = None;
     }
 
     fn delimited(&self) -> Delimited {
@@ -186,6 +191,13 @@ mod tests {
             assert_eq!(gate.places.available_permits(), 1);
         }
         let gate = Gate::new(1, PATIENCE);
+        let one = One {
+            left: true,
+            end: Ok(None),
+        };
+        let mut body = Held::new(Box::new(one), gate.enter().await.unwrap());
+        body.pass();
+        assert_eq!(gate.places.available_permits(), 1);
         let one = One {
             left: true,
             end: Ok(None),

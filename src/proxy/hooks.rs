@@ -115,8 +115,8 @@ impl ProxyHttp for Edge {
         exchange.bodiless = headers::strip_bodiless(header)?;
         headers::withhold(header, &session.req_header().headers);
         headers::dress(header, &session.req_header().headers, exchange, self)?;
-        if let (Some(active), Some(date)) = (&exchange.active, header.headers.get(DATE)) {
-            active.keep_date(date.clone());
+        if let Some(active) = &exchange.active {
+            active.keep_date(header.headers.get(DATE).cloned());
         }
         exchange.head_goes_out(header.status);
         Ok(())

@@ -237,6 +237,10 @@ pub(super) async fn send(
     headers::dress(&mut header, &session.req_header().headers, exchange, edge)?;
     let body = body.filter(|_| session.req_header().method != Method::HEAD);
     exchange.body_is_here = body.is_some();
+    if let Some(active) = &exchange.active {
+        // A head that was not written after all may have left its own.
+        active.keep_date(None);
+    }
     exchange.head_goes_out(header.status);
     session
         .write_response_header(Box::new(header), body.is_none())

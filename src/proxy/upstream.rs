@@ -22,7 +22,7 @@ use pingora::{Error, ErrorSource, ErrorType, OrErr};
 
 use crate::cache::ask::Source;
 use crate::config::{self, Site};
-use crate::http::via;
+use crate::http::{forward, via};
 use crate::origin::Fetch;
 use crate::origin::endpoint::{Endpoint, Scheme};
 use crate::origin::location;
@@ -192,10 +192,12 @@ pub(super) fn rewrite(
     }
     request.append_header(via::CDN_LOOP, via::cdn_loop(0))?;
     request.remove_header(&REQUEST_ID);
-    // CTA-5004: for logs, and never for an origin, whichever way a request goes.
-    let is_report = |name: &&HeaderName| name.as_str().starts_with("cmcd-");
-    let reports: Vec<_> = request.headers.keys().filter(is_report).cloned().collect();
-    for name in reports {
+    let names = request.headers.keys();
+    let misleading: Vec<_> = names
+        .filter(|name| forward::misleads(name))
+        .cloned()
+        .collect();
+    for name in misleading {
         request.remove_header(&name);
     }
     Ok(())

@@ -212,11 +212,11 @@ impl Active {
         self.0.body_follows.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that the head that is written next keeps this date. Over HTTP/2 it means nothing.
-    pub(super) fn keep_date(&self, date: HeaderValue) {
+    /// Notes which date the head that is written next keeps; `None` for that of its writing. Over
+    /// HTTP/2 it means nothing.
+    pub(super) fn keep_date(&self, date: Option<HeaderValue>) {
         if !self.0.multiplexed.load(Ordering::Relaxed) {
-            let mut kept = self.0.date.lock().unwrap_or_else(PoisonError::into_inner);
-            *kept = Some(date);
+            *self.0.date.lock().unwrap_or_else(PoisonError::into_inner) = date;
         }
     }
 }

@@ -67,7 +67,7 @@ impl Check<'_> {
         let profile = self.profile(at, shape.profile, web);
         let methods = self.methods(at, shape.methods, web, profile);
         let query = self.query(at, shape.query, profile);
-        let cors = self.cors(at, shape.cors);
+        let cors = self.cors(at, shape.cors, profile);
         let deadlines = self.deadlines(at, shape.deadlines);
         let paths = self.paths(at, shape.paths);
         let lifetimes = self.lifetimes(at, shape.lifetimes, profile);
@@ -204,10 +204,19 @@ impl Check<'_> {
         self.value(&format!("{at}.query"), given).unwrap_or(default)
     }
 
-    fn cors(&mut self, at: &str, given: Option<Vec<Given<String>>>) -> Vec<String> {
-        // Any: what is served carries no cookies, and players run on their owners' pages.
+    fn cors(
+        &mut self,
+        at: &str,
+        given: Option<Vec<Given<String>>>,
+        profile: Profile,
+    ) -> Vec<String> {
+        // Any: what is served carries no cookies, and players run on their owners' pages. A general
+        // site says itself who may read it.
         let Some(given) = given else {
-            return vec!["*".to_owned()];
+            return match profile {
+                Profile::Video => vec!["*".to_owned()],
+                Profile::General => Vec::new(),
+            };
         };
         let mut origins = Vec::new();
         for (index, origin) in given.into_iter().enumerate() {
