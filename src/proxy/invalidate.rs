@@ -12,7 +12,6 @@ use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::engine::Engine;
 use crate::config::Profile;
 use crate::http::tags;
 use crate::key::Key;
@@ -22,6 +21,7 @@ use crate::origin::endpoint::Scheme;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::reference::Base;
 use crate::proxy::{Edge, request};
+use crate::purge::order::Scope;
 use crate::route::{self, Head};
 
 /// How many changes the log may be told of; a second's worth may come at once.
@@ -93,20 +93,25 @@ pub(super) async fn follow(
         let ask = request::ask(edge, source, route.clone(), &request.headers);
         exchange.collected = answered.collect(ask, response, &edge.engine);
     }
+    let mut keys: Vec<Key> = location.into_iter().chain(content).collect();
+    keys.retain(|key| *key != route.key);
+    keys.dedup();
     if exchange.collected.is_none() {
-        forget(&edge.engine, &edge.invalidations, &route.key).await;
+        keys.push(route.key.clone());
     }
-    let mut others: Vec<Key> = location.into_iter().chain(content).collect();
-    others.dedup();
-    for key in others.iter().filter(|key| **key != route.key) {
-        forget(&edge.engine, &edge.invalidations, key).await;
+    for key in &keys {
+        edge.engine.forget(key);
     }
     let groups = tags::group_invalidations(&response.headers);
-    let allowed = |_: &String| edge.invalidations.allows();
-    let groups: Vec<_> = groups.into_iter().filter(allowed).collect();
-    if !groups.is_empty() {
-        let site = &route.site.name;
-        edge.engine.purges().invalidate_tags(site, &groups).await;
+    let groups = groups.into_iter().map(|name| Scope::Tag {
+        site: route.site.name.clone(),
+        name,
+    });
+    let scopes = keys.into_iter().map(Scope::Url).chain(groups);
+    let scopes: Vec<_> = scopes.filter(|_| edge.invalidations.allows()).collect();
+    if !scopes.is_empty() {
+        // Logged where it failed; this node has forgotten all the same.
+        edge.engine.purges().invalidate(scopes).await;
     }
 }
 
@@ -147,15 +152,6 @@ fn named(
         .site()
         .is_some_and(|site| site.name == route.site.name);
     is_same_site.then_some(route.key)
-}
-
-/// Forgets `key` here and, as far as the log can be told, everywhere.
-async fn forget(engine: &Engine, allowance: &Allowance, key: &Key) {
-    engine.forget(key);
-    if allowance.allows() {
-        // Logged where it failed; this node has forgotten all the same.
-        engine.purges().invalidate(key).await;
-    }
 }
 
 /// Methods beside those of HTTP itself that are registered as safe.

@@ -21,7 +21,6 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config;
-use crate::key::Key;
 use crate::limits;
 use crate::metrics::{METRICS, PurgeResult};
 use crate::purge::log::heartbeat::{Beat, Heartbeats, NodeInfo, NodeState};
@@ -259,10 +258,22 @@ impl Purges {
         Ok(receipt)
     }
 
-    /// Like [`Purges::purge`] for what a client's own request changed: nobody asked for a receipt,
-    /// so the other nodes are not waited for.
-    pub async fn invalidate(&self, key: &Key) {
-        self.tell(&[Scope::Url(key.clone()).hard()]).await;
+    /// Like [`Purges::purge`], hard, for what a client's own request changed: nobody asked for a
+    /// receipt, so the other nodes are not waited for. How much a client may cause is for the caller
+    /// to bound.
+    pub async fn invalidate(&self, scopes: Vec<Scope>) {
+        let orders: Vec<_> = scopes.into_iter().map(Scope::hard).collect();
+        let Some((shared, _)) = &self.shared else {
+            self.apply_here(&orders);
+            return;
+        };
+        if let Err(Unlogged { reason, .. }) = self.append(shared, &orders).await {
+            tracing::warn!(
+                orders = words(&orders),
+                reason,
+                "change not told to other nodes"
+            );
+        }
     }
 
     /// Like [`Purges::invalidate`] for what a response replaces, on a node without Redis: gives the
@@ -273,31 +284,6 @@ impl Purges {
         let order = Scope::Url(subject.key.clone()).hard();
         let stamp = self.table.supersede(subject, &order);
         stamp.filter(|_| self.shared.is_none())
-    }
-
-    /// The same for the objects of a site that have any of these tags (RFC 9875 section 3). How
-    /// many orders a client may cause is for the caller to bound.
-    pub async fn invalidate_tags(&self, site: &str, names: &[String]) {
-        let order = |name: &String| {
-            let (site, name) = (site.to_owned(), name.clone());
-            Scope::Tag { site, name }.hard()
-        };
-        let orders: Vec<_> = names.iter().map(order).collect();
-        self.tell(&orders).await;
-    }
-
-    async fn tell(&self, orders: &[Order]) {
-        let Some((shared, _)) = &self.shared else {
-            self.apply_here(orders);
-            return;
-        };
-        if let Err(Unlogged { reason, .. }) = self.append(shared, orders).await {
-            tracing::warn!(
-                orders = words(orders),
-                reason,
-                "change not told to other nodes"
-            );
-        }
     }
 
     /// Appends to the log and applies here, which is done whatever becomes of the log.

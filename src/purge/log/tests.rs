@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::CutOff;
 use crate::http::tags::Tag;
+use crate::key::Key;
 use crate::redis::scratch::{self, Running, Server, eventually, run};
 
 fn config(cut_off: CutOff) -> config::Purge {
@@ -173,9 +174,11 @@ async fn changed_groups_are_told_to_the_other_node() {
     let server = Server::start();
     let (a, b) = pair(&server).await;
     let (stamp, key) = (b.purges.stamp(), key("/a"));
-    a.purges
-        .invalidate_tags("vod", &["one".to_owned(), "two".to_owned()])
-        .await;
+    let group = |name: &str| Scope::Tag {
+        site: "vod".to_owned(),
+        name: name.to_owned(),
+    };
+    a.purges.invalidate(vec![group("one"), group("two")]).await;
     for (name, expected) in [
         ("one", Verdict::Purged),
         ("two", Verdict::Purged),
