@@ -465,8 +465,8 @@ impl Metrics {
             origin_in_flight: gauge(
                 &r,
                 "weir_origin_requests_in_flight",
-                "Requests to origins being answered, bodies included. Compare with a site's \
-                 origin_requests.",
+                "Requests to origins being answered, with the bodies that are stored. Compare with a \
+                 site's origin_requests.",
             ),
             origin_waits: counter(
                 &r,

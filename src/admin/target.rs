@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::cache::ask::{Ask, Source};
 use crate::config::Site;
+use crate::http::forward::Fields;
 use crate::purge::command::{Command, Target};
 use crate::purge::order::{Order, Scope};
 use crate::route::host::{self, Host};
@@ -174,7 +175,7 @@ fn accepting(sources: &[Arc<Source>], url: &str, accept: Option<&str>) -> Result
 pub(super) fn ask(sources: &[Arc<Source>], route: Route) -> Option<Ask> {
     let of_site = |source: &&Arc<Source>| source.site.name == route.site.name;
     let source = sources.iter().find(of_site)?;
-    Some(Ask::whole(source, route))
+    Some(Ask::whole(source, route, Fields::none()))
 }
 
 /// Reads the parameter `url` of a query.

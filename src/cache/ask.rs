@@ -49,9 +49,9 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Asks for the whole of what a route names.
+    /// Asks for the whole of what a route names; of the client's request the origin sees `fields`.
     #[must_use]
-    pub fn whole(source: &Arc<Source>, route: Route) -> Self {
+    pub fn whole(source: &Arc<Source>, route: Route, fields: Arc<Fields>) -> Self {
         Self {
             source: Arc::clone(source),
             key: route.key,
@@ -62,7 +62,7 @@ impl Ask {
             kind: route.kind,
             want: None,
             head_only: false,
-            fields: Fields::none(),
+            fields,
             wishes: Wishes::default(),
             interim: None,
             cdn_loop: None,

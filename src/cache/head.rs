@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::UnixMillis;
+use crate::http::fields;
 use crate::http::forward::Fields;
 use crate::http::freshness::Freshness;
 use crate::http::tags::Tag;
@@ -71,7 +72,7 @@ impl Head {
             etag,
             last_modified,
         } = self.validators();
-        let strong = etag.filter(|tag| tag.as_bytes().starts_with(b"\""));
+        let strong = etag.filter(|tag| fields::is_strong_tag(tag.as_bytes()));
         match (strong, last_modified, self.length) {
             (Some(tag), _, _) => Some(Pin::Etag(tag)),
             (None, Some(date), Some(length)) => Some(Pin::Modified { date, length }),

@@ -7,6 +7,7 @@ use crate::asset::Fill;
 use crate::cache::ask::Ask;
 use crate::cache::head::Head;
 use crate::cache::object::Stretch;
+use crate::http::fields;
 use crate::http::range::Wanted;
 use crate::limits::{BLOCK_BYTES, WHOLE_FILL_BYTES_MAX};
 use crate::origin::{Delimited, Reply};
@@ -116,7 +117,7 @@ impl Shape {
 /// Whether an answer names its version, so that another part of the same can be asked for.
 #[must_use]
 pub fn pins(headers: &HeaderMap) -> bool {
-    let is_strong = |tag: &http::HeaderValue| tag.as_bytes().starts_with(b"\"");
+    let is_strong = |tag: &http::HeaderValue| fields::is_strong_tag(tag.as_bytes());
     headers.get(ETAG).is_some_and(is_strong) || headers.contains_key(LAST_MODIFIED)
 }
 

@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::http::fields;
 use crate::http::forward::Fields;
 use crate::http::range::{self, Wanted};
 use crate::limits::{RESPONSE_FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
@@ -277,7 +278,7 @@ fn check_not_modified(validators: Option<&Validators>, headers: &HeaderMap) -> R
 }
 
 fn is_strong(tag: &HeaderValue) -> bool {
-    tag.as_bytes().starts_with(b"\"")
+    fields::is_strong_tag(tag.as_bytes())
 }
 
 fn opaque(tag: &HeaderValue) -> &[u8] {

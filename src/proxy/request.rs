@@ -11,7 +11,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::cache::ask::{Ask, Source};
-use crate::cache::object::{Object, Peek, Target};
+use crate::cache::object::{Object, Peek};
 use crate::cache::opened::{How, Opened};
 use crate::cache::reader::Reader;
 use crate::clock;
@@ -204,27 +204,19 @@ pub(super) fn head_of(session: &Session) -> Head<'_> {
 
 /// What is asked of the engine for the whole of an object.
 pub(super) fn ask(edge: &Edge, source: &Arc<Source>, route: Route, request: &HeaderMap) -> Ask {
+    let fields = match source.site.profile {
+        Profile::General => Fields::of(request),
+        Profile::Video => Arc::clone(&edge.nothing),
+    };
+    let wishes = if source.site.caching.client_directives {
+        Wishes::of(request)
+    } else {
+        Wishes::default()
+    };
     Ask {
-        source: Arc::clone(source),
-        key: route.key,
-        target: Target {
-            path: route.origin_path,
-            query: route.origin_query,
-        },
-        kind: route.kind,
-        want: None,
-        head_only: false,
-        fields: match source.site.profile {
-            Profile::General => Fields::of(request),
-            Profile::Video => Arc::clone(&edge.nothing),
-        },
-        wishes: if source.site.caching.client_directives {
-            Wishes::of(request)
-        } else {
-            Wishes::default()
-        },
-        interim: None,
+        wishes,
         cdn_loop: via::passed(request),
+        ..Ask::whole(source, route, fields)
     }
 }
 
