@@ -4,6 +4,7 @@
 //! and names key, value and expectation of whatever is wrong. Nothing below this file but those
 //! and the forms of their values (`given`, `size`, `span`) knows TOML.
 
+pub mod adapt;
 mod check;
 pub mod fault;
 mod file;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use http::{HeaderName, Method};
 
+use adapt::{Adapt, Session};
 use fault::{Fault, without_password};
 
 /// Why there is no configuration.
@@ -62,6 +64,8 @@ pub struct Config {
     pub cache: Cache,
     /// Purge behaviour.
     pub purge: Purge,
+    /// How clients are told apart, and how their throughput is known.
+    pub session: Session,
     /// What is served: the site that lists a host, else the one that lists `*`. No host is twice.
     pub sites: Vec<Arc<Site>>,
 }
@@ -323,6 +327,8 @@ pub struct Site {
     pub caching: Caching,
     /// Requests to the origin at once; more wait, for as long as a response head may take.
     pub origin_requests_max: usize,
+    /// How manifests are made for a client.
+    pub adapt: Adapt,
 }
 
 /// What of a client's request the origin sees.

@@ -36,9 +36,11 @@
 //! | [`proxy`] | the only user of Pingora's sessions |
 //! | [`cache`] | engine, fills, and the tiers: memory, and records in Redis |
 //! | [`purge`] | what was purged since when, and the log that the nodes share |
+//! | [`session`] | who a client is, and how fast; shared by the nodes |
 //! | [`redis`] | the Redis client: connections, deadlines, breakers |
 //! | [`origin`] | stores and servers behind one trait |
 //! | [`route`], [`asset`], [`key`] | what is asked for (pure) |
+//! | [`manifest`] | HLS and DASH, rewritten for one client (pure) |
 //! | [`http`] | rules of HTTP (pure) |
 //! | [`telemetry`], [`config`] | logs; the validated configuration |
 //! | [`life`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
@@ -142,6 +144,7 @@ pub mod http;
 pub mod key;
 pub mod life;
 pub mod limits;
+pub mod manifest;
 pub mod metrics;
 pub mod origin;
 pub mod proxy;
@@ -149,4 +152,5 @@ pub mod purge;
 pub mod redis;
 pub mod route;
 pub mod server;
+pub mod session;
 pub mod telemetry;

@@ -51,6 +51,10 @@ pub const BUDGET_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Longest wait of a reader for the next bytes of a fill; the fill's own deadlines come first.
 pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Longest wait of a manifest request for what other nodes know of its client: less than a player
+/// notices, and several round trips to a Redis of the same `PoP`.
+pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
+
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
 

@@ -3,11 +3,13 @@
 //! A section that finds a fault notes it and goes on with any value, so that one run names them
 //! all; a `Config` leaves this module only when there was none.
 
+mod adapt;
 mod cache;
 mod caching;
 mod listen;
 mod origin;
 mod server;
+mod session;
 mod site;
 mod url;
 
@@ -56,6 +58,7 @@ pub(super) fn config(shape: file::File, around: &Surroundings<'_>) -> Result<Con
     let log = check.log(shape.log);
     let cache = check.cache(shape.cache);
     let purge = check.purge(shape.purge);
+    let session = check.session(shape.session);
     let sites = check.sites(shape.site);
     if check.faults.is_empty() {
         Ok(Config {
@@ -65,6 +68,7 @@ pub(super) fn config(shape: file::File, around: &Surroundings<'_>) -> Result<Con
             log,
             cache,
             purge,
+            session,
             sites,
         })
     } else {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use serde::Deserialize;
 
+use super::adapt::{Carrier, DynamicRange, Mode};
 use super::given::{Given, Meaning};
 use super::size::Size;
 use super::span::Span;
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) log: Log,
     pub(super) cache: Cache,
     pub(super) purge: Purge,
+    pub(super) session: Session,
     pub(super) site: Vec<Site>,
 }
 
@@ -127,6 +129,23 @@ pub(super) struct Purge {
     pub(super) shield_token_env: Option<Given<String>>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Session {
+    pub(super) secret_file: Option<Given<String>>,
+    pub(super) secret_env: Option<Given<String>>,
+    pub(super) tcp_info: Option<Given<bool>>,
+    pub(super) priors: Option<Given<bool>>,
+    pub(super) networks: Vec<Network>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Network {
+    pub(super) prefix: Option<Given<String>>,
+    pub(super) kbps: Option<Given<u32>>,
+}
+
 /// One `[[site]]`.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -148,6 +167,48 @@ pub(super) struct Site {
     pub(super) paths: Paths,
     pub(super) lifetimes: Lifetimes,
     pub(super) caching: Caching,
+    pub(super) adapt: Adapt,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Adapt {
+    pub(super) mode: Option<Given<Mode>>,
+    pub(super) client_mode: Option<Given<bool>>,
+    pub(super) session: Option<Given<Carrier>>,
+    pub(super) holdout_percent: Option<Given<u32>>,
+    pub(super) cmcd: Option<Given<bool>>,
+    pub(super) prefetch_segments: Option<Given<u32>>,
+    pub(super) filter: Filter,
+    pub(super) steering: Option<Steering>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Filter {
+    pub(super) min_kbps: Option<Given<u32>>,
+    pub(super) max_kbps: Option<Given<u32>>,
+    pub(super) max_height: Option<Given<u32>>,
+    pub(super) codecs: Option<Vec<Given<String>>>,
+    pub(super) range: Option<Given<DynamicRange>>,
+    pub(super) languages: Option<Vec<Given<String>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Steering {
+    pub(super) url: Option<Given<String>>,
+    pub(super) pathway: Option<Given<String>>,
+    pub(super) ttl: Option<Given<Span>>,
+    pub(super) pathways: Vec<Pathway>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Pathway {
+    pub(super) name: Option<Given<String>>,
+    pub(super) url: Option<Given<String>>,
+    pub(super) health: Option<Given<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -325,6 +386,35 @@ impl Meaning for CutOff {
             "revalidate" => Some(Self::Revalidate),
             _ => None,
         }
+    }
+}
+
+impl Meaning for Mode {
+    const EXPECTED: &'static str = "\"hint\", \"cap\", \"single\", \"server\" or \"off\"";
+
+    fn of(value: &toml::Value) -> Option<Self> {
+        Self::named(value.as_str()?)
+    }
+}
+
+impl Meaning for Carrier {
+    const EXPECTED: &'static str = "\"path\", \"connection\" or \"off\"";
+
+    fn of(value: &toml::Value) -> Option<Self> {
+        match value.as_str()? {
+            "path" => Some(Self::Path),
+            "connection" => Some(Self::Connection),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+impl Meaning for DynamicRange {
+    const EXPECTED: &'static str = "\"sdr\" or \"hdr\"";
+
+    fn of(value: &toml::Value) -> Option<Self> {
+        Self::named(value.as_str()?)
     }
 }
 

@@ -10,14 +10,16 @@ use crate::harness::{edge, web};
 
 /// Modules from the bottom up; each may name those of the lines above its own, and itself.
 /// Those of one line do not name each other.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 18] = [
     &["limits", "clock", "metrics", "life", "config"],
     &["telemetry"],
     &["http"],
+    &["manifest"],
     &["key"],
     &["asset"],
     &["route"],
     &["origin", "redis"],
+    &["session"],
     &["purge"],
     &["cache"],
     &["proxy"],

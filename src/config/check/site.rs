@@ -72,6 +72,7 @@ impl Check<'_> {
         let paths = self.paths(at, shape.paths);
         let lifetimes = self.lifetimes(at, shape.lifetimes, profile);
         let caching = self.caching(at, shape.caching, profile);
+        let adapt = self.adapt(at, shape.adapt, profile);
         let requests = format!("{at}.origin_requests");
         let requests = self.number(
             &requests,
@@ -93,6 +94,7 @@ impl Check<'_> {
             profile,
             caching,
             origin_requests_max: usize::try_from(requests).unwrap_or(usize::MAX),
+            adapt,
         })
     }
 

@@ -77,6 +77,7 @@ fn what_the_reference_calls_a_default_is_one() {
         [[site]]
         hosts = ["edge.example.com"]
         origin = "s3://vod"
+        adapt.steering = { url = "https://edge.example.com", pathway = "pop1" }
         [[site]]
         hosts = ["gcs.example.com"]
         origin = "gs://vod"

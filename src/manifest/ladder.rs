@@ -1,0 +1,71 @@
+//! The rungs of a title, as its manifest tells of them.
+
+use crate::config::adapt::DynamicRange;
+
+/// Everything a manifest offers to choose from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ladder {
+    /// Variants (HLS) or video representations (DASH; of titles without video, audio ones), in the
+    /// order of the manifest.
+    pub rungs: Vec<Rung>,
+    /// Audio and subtitle renditions, in the order of the manifest.
+    pub renditions: Vec<Rendition>,
+}
+
+/// One quality of the picture, or of the sound where there is no picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rung {
+    /// Peak bit/s, the audio that plays with it included.
+    pub bandwidth: u64,
+    /// Average bit/s, the same way, where the manifest says; `bandwidth` elsewhere.
+    pub average: u64,
+    /// Lines of the picture; `None` where unknown or without picture.
+    pub height: Option<u32>,
+    /// Codecs as written, comma-separated.
+    pub codecs: String,
+    /// Dynamic range.
+    pub range: Option<DynamicRange>,
+    /// Rungs of equal group are the same but for quality: codec family, dynamic range, frame rate
+    /// class, audio group, pathway, protection, and in DASH adaptation set and period. A client
+    /// that can play one can play all of them.
+    pub group: usize,
+    /// Whether there is a picture.
+    pub has_video: bool,
+    /// The author's preference (HLS SCORE in thousandths), higher first.
+    pub score: Option<u64>,
+    /// Where its first bytes are to be found.
+    pub first: First,
+}
+
+/// What is fetched of a rung before its first picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct First {
+    /// URI of the media playlist (HLS), as written.
+    pub playlist: Option<String>,
+    /// URI of the initialisation segment (DASH), resolved against the manifest, as a path or URL.
+    pub init: Option<String>,
+    /// URI of the first media segment (DASH), resolved the same way.
+    pub segment: Option<String>,
+    /// Milliseconds that the first segment plays, where the manifest says.
+    pub millis: Option<u64>,
+}
+
+/// An audio or subtitle rendition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendition {
+    /// What it is.
+    pub kind: RenditionKind,
+    /// Language tag in lower case; `None` where the manifest says nothing.
+    pub language: Option<String>,
+    /// Renditions of equal group stand in for each other.
+    pub group: usize,
+}
+
+/// What a rendition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenditionKind {
+    /// Sound.
+    Audio,
+    /// Text.
+    Subtitles,
+}
