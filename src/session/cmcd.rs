@@ -133,15 +133,11 @@ fn of_fields(headers: &HeaderMap) -> Option<Report> {
 
 /// Reads one payload.
 fn read(text: &str) -> Option<Report> {
-    let members: Vec<Member> = members(text).filter_map(Member::parse).collect();
-    if members.is_empty() {
-        return None;
-    }
     let mut report = Report::default();
-    for member in &members {
+    for member in members(text).filter_map(Member::parse) {
         member.tell(&mut report);
     }
-    Some(report)
+    (report != Report::default()).then_some(report)
 }
 
 /// Splits a payload at the commas that stand in no string and in no list.
