@@ -112,6 +112,12 @@ pub const HINT_SAMPLES_MIN: u32 = 3;
 
 /// Age beyond which an estimate is not told any more: the link may have changed since.
 pub const HINT_AGE_MAX: Duration = Duration::from_secs(15);
+/// How often another `PoP` is asked for its health: players keep a steering answer for minutes, so
+/// that noticing a dead one within seconds is soon enough.
+pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
+pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;

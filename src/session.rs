@@ -2,9 +2,12 @@
 //!
 //! The pure parts: [`id`] and [`who`] (signed session ids, names), [`secret`] (what they are made
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
-//! each other), [`sample`] and [`estimator`] (throughput), [`belief`] (what is thought of a client
-//! between sessions), [`start`] (the start rung), [`holdout`] (whether hints help), [`table`].
-//! [`tcp_info`] reads the kernel. [`Sessions`] holds the tables and shares them by Redis.
+//! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
+//! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
+//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client, a [`population`] of a
+//! network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
+//! is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`]; [`sites`] counts
+//! how sessions have played.
 //!
 //! Invariants: no address is stored, only keyed hashes of one. Losing or forging an id costs
 //! knowledge, never playback. Every table is bounded, and so is every wait for Redis.
@@ -18,6 +21,7 @@ pub mod holdout;
 pub mod id;
 pub mod knowledge;
 pub mod outbox;
+pub mod pathways;
 pub mod playback;
 pub mod population;
 pub mod record;
@@ -26,6 +30,7 @@ pub mod secret;
 pub mod share;
 pub mod sites;
 pub mod start;
+pub mod steering;
 pub mod table;
 pub mod tcp_info;
 pub mod who;
@@ -37,8 +42,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::UnixMillis;
-use crate::config::adapt::{self, Network};
 use crate::config::Config;
+use crate::config::adapt::{self, Network};
 use crate::limits;
 use crate::metrics::METRICS;
 use crate::redis::Redis;
