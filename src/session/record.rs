@@ -278,6 +278,9 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+    /// Bytes that a record of every kind has at least.
+    const FORM_AND_FIGURES: usize = 36;
+
     fn belief(ln_mean: f64, at: UnixMillis) -> Belief {
         Belief {
             ln_mean,
@@ -348,7 +351,7 @@ mod tests {
             assert_eq!(Record::read(kind, &other, NOW), None);
             let early = NOW.before(2 * CLOCKS_APART);
             assert_eq!(Record::read(kind, &bytes, early), None, "from the future");
-            for length in 0..40.min(bytes.len()) {
+            for length in 0..FORM_AND_FIGURES.min(bytes.len()) {
                 assert_eq!(Record::read(kind, &bytes[..length], NOW), None, "{length}");
             }
             let mut wild = bytes.clone();
