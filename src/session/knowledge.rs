@@ -11,10 +11,11 @@ use crate::clock::UnixMillis;
 use crate::limits;
 use crate::metrics::{METRICS, ShareResult};
 use crate::session::Live;
+use crate::session::Who;
 use crate::session::belief::Belief;
 use crate::session::client::Client;
 use crate::session::cmcd::Report;
-use crate::session::estimator::{Estimate, Estimator};
+use crate::session::estimator::{ESTIMATE_AGE_MAX, Estimate, Estimator};
 use crate::session::holdout::Arm;
 use crate::session::outbox::Outbox;
 use crate::session::playback::{Playback, Quality};
@@ -22,7 +23,6 @@ use crate::session::population::{Distribution, Network};
 use crate::session::record::{Kind, Known, Place, Record};
 use crate::session::sample::Sample;
 use crate::session::table::Table;
-use crate::session::who::Who;
 
 /// Everything that is known here.
 pub struct Knowledge {
@@ -55,6 +55,8 @@ struct Session {
     site: Arc<str>,
     client: Option<Client>,
     estimator: Estimator,
+    /// What another node has estimated.
+    recalled: Option<Estimate>,
     playback: Playback,
     bitrate: Option<u64>,
     buffer: Option<Duration>,
@@ -120,12 +122,13 @@ impl Knowledge {
             site,
             client: None,
             estimator: Estimator::default(),
+            recalled: None,
             playback: Playback::default(),
             bitrate: None,
             buffer: None,
             ended: false,
         };
-        let (session, gone) = self.sessions.meet(who.bytes(), now, make);
+        let (session, gone) = self.sessions.meet(who.0, now, make);
         session.ended = false;
         if let Some(gone) = gone {
             METRICS.session_evictions.inc();
@@ -136,12 +139,12 @@ impl Knowledge {
 
     /// Lets a client's belief follow what its session has shown.
     fn fed(&mut self, who: Who, client: &Client, now: UnixMillis) {
-        let name = who.bytes();
+        let name = who.0;
         let Some(session) = self.sessions.peek_mut(&name) else {
             return;
         };
         session.client = Some(*client).filter(Client::is_known).or(session.client);
-        let (client, shown) = (session.client, session.estimator.estimate(now));
+        let (client, shown) = (session.client, session.estimate(now));
         let Some(estimate) = shown else {
             return;
         };
@@ -177,7 +180,7 @@ impl Knowledge {
     /// What is known of the throughput of `who`.
     #[must_use]
     pub fn estimate(&self, who: Who, now: UnixMillis) -> Option<Estimate> {
-        self.sessions.peek(&who.bytes())?.estimator.estimate(now)
+        self.sessions.peek(&who.0)?.estimate(now)
     }
 
     /// What is thought of a client that begins a session.
@@ -222,7 +225,7 @@ impl Knowledge {
         let live = |(_, session, seen): (_, &Session, _)| Live {
             name: session.who.short(),
             site: Arc::clone(&session.site),
-            estimate: session.estimator.estimate(now),
+            estimate: session.estimate(now),
             bitrate: session.bitrate,
             buffer: session.buffer,
             arm: session.who.arm(),
@@ -235,7 +238,7 @@ impl Knowledge {
     /// asked for a moment ago.
     pub fn unknown(&mut self, who: Option<Who>, client: &Client, now: UnixMillis) -> Vec<Place> {
         let place = |kind| move |name| Place { kind, name };
-        let session = who.map(Who::bytes).filter(|name| {
+        let session = who.map(|who| who.0).filter(|name| {
             let seen = self.sessions.seen(name);
             seen.is_none_or(|seen| now.since(seen) > limits::SESSION_RECALL_AGAIN)
         });
@@ -259,9 +262,9 @@ impl Knowledge {
         let name = place.name;
         match record {
             Record::Session(site, estimate) => {
-                let who = Who::named(name);
+                let who = Who(name);
                 if let Some(session) = self.meet(&site, who, now) {
-                    session.estimator.resume(estimate);
+                    session.recalled = Some(estimate);
                 }
             }
             Record::Client(known) => {
@@ -286,7 +289,7 @@ impl Knowledge {
             };
             let record = match place.kind {
                 Kind::Session => self.sessions.peek(&place.name).and_then(|session| {
-                    let estimate = session.estimator.estimate(now)?;
+                    let estimate = session.estimate(now)?;
                     Some(Record::Session(session.site.to_string(), estimate))
                 }),
                 Kind::Client => self.clients.peek(&place.name).copied().map(Record::Client),
@@ -344,7 +347,7 @@ impl Knowledge {
         }
         self.ended.extend(session.over());
         session.playback = Playback::default();
-        let Some(estimate) = session.estimator.estimate(now) else {
+        let Some(estimate) = session.estimate(now) else {
             return;
         };
         let shown = Belief::of_estimate(&estimate);
@@ -361,6 +364,23 @@ impl Knowledge {
 }
 
 impl Session {
+    /// What is known here, unless another node knows more: it has heard of the session later, or
+    /// of late and here too little was heard.
+    fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
+        let age = |estimate: &Estimate| now.since(estimate.at);
+        let recalled = self.recalled.filter(|it| age(it) < ESTIMATE_AGE_MAX);
+        let (own, recalled) = match (self.estimator.estimate(now), recalled) {
+            (Some(own), Some(recalled)) => (own, recalled),
+            (own, recalled) => return own.or(recalled),
+        };
+        let few = own.samples < limits::HINT_SAMPLES_MIN;
+        let late = age(&recalled) <= limits::SESSION_SILENCE_MAX;
+        match recalled.at > own.at || (few && late) {
+            true => Some(recalled),
+            false => Some(own),
+        }
+    }
+
     fn over(&self) -> Option<Ended> {
         let quality = self.playback.quality()?;
         Some(Ended {

@@ -19,10 +19,10 @@ use bytes::{Buf, BufMut};
 
 use crate::clock::UnixMillis;
 use crate::limits;
+use crate::session::Who;
 use crate::session::belief::Belief;
 use crate::session::estimator::Estimate;
 use crate::session::population::Network;
-use crate::session::who::Who;
 
 /// The form described above.
 const FORM: u8 = b'2';
@@ -136,7 +136,7 @@ impl Record {
             }
             Self::Client(known) => {
                 put_belief(&mut bytes, &known.now);
-                bytes.put_slice(&known.by.bytes());
+                bytes.put_slice(&known.by.0);
                 if let Some(before) = &known.before {
                     put_belief(&mut bytes, before);
                     bytes.put_u64(before.at.0);
@@ -225,7 +225,7 @@ fn client(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
             Some(before).filter(|before| before.at <= at)
         }
     };
-    let by = Who::named(*by);
+    let by = Who(*by);
     Some(Record::Client(Known { before, now, by }))
 }
 
