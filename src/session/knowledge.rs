@@ -17,10 +17,11 @@ use crate::session::client::Client;
 use crate::session::cmcd::Report;
 use crate::session::estimator::{ESTIMATE_AGE_MAX, Estimate, Estimator};
 use crate::session::holdout::Arm;
+use crate::session::known::Known;
 use crate::session::outbox::Outbox;
 use crate::session::playback::{Playback, Quality};
 use crate::session::population::{Distribution, Network};
-use crate::session::record::{Kind, Known, Place, Record};
+use crate::session::record::{Kind, Place, Record};
 use crate::session::sample::Sample;
 use crate::session::table::Table;
 
@@ -32,7 +33,8 @@ pub struct Knowledge {
     sites: HashMap<Arc<str>, Distribution>,
     /// When other nodes were asked, and of whom.
     asked: Table<()>,
-    outbox: Outbox,
+    /// `None` where there are no other nodes to tell.
+    outbox: Option<Outbox>,
     ended: Vec<Ended>,
     /// The last turn of the sessions that were found silent.
     silent: u64,
@@ -65,9 +67,9 @@ struct Session {
 }
 
 impl Knowledge {
-    /// Knows nothing but the names of the sites.
+    /// Knows nothing but the names of the sites. `outbox` notes what other nodes are to be told.
     #[must_use]
-    pub fn new<'a>(sites: impl Iterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(sites: impl Iterator<Item = &'a str>, outbox: Option<Outbox>) -> Self {
         let site = |name| (Arc::from(name), Distribution::default());
         Self {
             sessions: Table::new(limits::SESSIONS_MAX),
@@ -75,7 +77,7 @@ impl Knowledge {
             networks: Table::new(limits::CLIENTS_MAX),
             sites: sites.map(site).collect(),
             asked: Table::new(limits::CLIENTS_MAX),
-            outbox: Outbox::new(limits::SESSION_SHARES_MAX),
+            outbox,
             ended: Vec::new(),
             silent: 0,
         }
@@ -156,23 +158,20 @@ impl Knowledge {
 
     fn believe(&mut self, client: &Client, who: Who, shown: &Belief) {
         let [today, yesterday] = client.own;
-        let before = self.clients.peek(&yesterday).map(|known| known.now);
-        let make = || Known {
-            before,
-            now: *shown,
-            by: who,
-        };
+        let before = self.clients.peek(&yesterday).map(Known::belief);
+        let make = || Known::new(before, who, *shown);
         let (known, _) = self.clients.meet(today, shown.at, make);
-        if known.by != who {
-            known.before = Some(known.now);
-            known.by = who;
-        }
-        known.now = known.before.map_or(*shown, |before| before.after(*shown));
+        known.shown(who, *shown);
         self.changed(Kind::Client, today);
     }
 
     fn changed(&mut self, kind: Kind, name: [u8; 16]) {
-        if !self.outbox.push(Place { kind, name }) {
+        let place = Place { kind, name };
+        if self
+            .outbox
+            .as_mut()
+            .is_some_and(|outbox| !outbox.push(place))
+        {
             METRICS.session_shares.of(ShareResult::Dropped).inc();
         }
     }
@@ -210,7 +209,9 @@ impl Knowledge {
             .or(configured)
             .or_else(of_site);
         let mut own = client.own.iter().filter_map(|name| self.clients.peek(name));
-        let own = own.find_map(|known| known.now.aged(now)).filter(|_| known);
+        let own = own
+            .find_map(|known| known.belief().aged(now))
+            .filter(|_| known);
         own.map(|own| own.among(population)).or(population)
     }
 
@@ -267,9 +268,10 @@ impl Knowledge {
                     session.recalled = Some(estimate);
                 }
             }
-            Record::Client(known) => {
+            Record::Client(belief, by) => {
+                let known = Known::new(None, by, belief);
                 let (here, _) = self.clients.meet(name, now, || known);
-                if here.now.at < known.now.at {
+                if here.belief().at < belief.at {
                     *here = known;
                 }
             }
@@ -284,7 +286,7 @@ impl Knowledge {
     pub fn to_share(&mut self, most: usize, now: UnixMillis) -> Vec<(Place, Record)> {
         let mut records = Vec::new();
         while records.len() < most {
-            let Some(place) = self.outbox.pop() else {
+            let Some(place) = self.outbox.as_mut().and_then(Outbox::pop) else {
                 break;
             };
             let record = match place.kind {
@@ -292,7 +294,10 @@ impl Knowledge {
                     let estimate = session.estimate(now)?;
                     Some(Record::Session(session.site.to_string(), estimate))
                 }),
-                Kind::Client => self.clients.peek(&place.name).copied().map(Record::Client),
+                Kind::Client => {
+                    let known = self.clients.peek(&place.name);
+                    known.map(|known| Record::Client(known.belief(), known.by()))
+                }
                 Kind::Network => self
                     .networks
                     .peek(&place.name)
@@ -390,3 +395,6 @@ impl Session {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
