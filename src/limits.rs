@@ -55,6 +55,16 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// notices, and several round trips to a Redis of the same `PoP`.
 pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 
+/// Longest session text in a path: an id of this program is shorter by half.
+pub const SESSION_TEXT_BYTES_MAX: usize = 64;
+
+/// Most words of one list in a request's filter.
+pub const CHOICES_MAX: usize = 16;
+
+/// Largest manifest that is read whole to be made for a client. The longest known, a day of media
+/// playlist, is about 2 MB; what is larger goes through as it is.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
 
