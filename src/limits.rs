@@ -65,6 +65,13 @@ pub const CHOICES_MAX: usize = 16;
 /// playlist, is about 2 MB; what is larger goes through as it is.
 pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How often another `PoP` is asked for its health: players keep a steering answer for minutes, so
+/// that noticing a dead one within seconds is soon enough.
+pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
+pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
+
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
 
