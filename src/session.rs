@@ -140,6 +140,12 @@ impl Sessions {
         None
     }
 
+    /// Whether hints are given to the sessions of `site`, as far as the holdout can tell.
+    #[must_use]
+    pub fn hints_allowed(&self, _site: &str) -> bool {
+        true
+    }
+
     /// Sessions seen of late, `most` at most, latest first.
     #[must_use]
     pub fn live(&self, _most: usize, _now: UnixMillis) -> Vec<Live> {

@@ -28,18 +28,20 @@ use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
 use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
-use crate::metrics::{METRICS, Made, ManifestKind, Outcome};
+use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
 use crate::proxy::respond::Answer;
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
 
-pub(super) mod body;
-pub(super) mod decision;
-pub(super) mod first;
-pub(super) mod guest;
-pub(super) mod personal;
+mod body;
+mod decision;
+mod first;
+mod guest;
+mod limit;
+mod personal;
+pub(super) mod serve;
 
 use decision::Case;
 use guest::Guest;
@@ -107,7 +109,8 @@ impl Visit<'_> {
     pub(super) async fn make(&self, bytes: &Bytes) -> Result<Option<Personal>, Answer> {
         let made = match self.kind(bytes) {
             Some(ManifestKind::Hls) if is_media(bytes) => {
-                let made = hls::rebase_media(bytes, &self.rebase_as_asked());
+                let rebase = self.rebase(&Guest::Nobody);
+                let made = rebase.and_then(|rebase| hls::rebase_media(bytes, &rebase));
                 let result = made.as_ref().map_or(Made::Unchanged, |_| Made::Rewritten);
                 METRICS.manifests.of(ManifestKind::Hls, result).inc();
                 made.map(|bytes| Personal { bytes, hint: None })
@@ -151,7 +154,7 @@ impl Visit<'_> {
         manifest: &Parsed<'_>,
     ) -> Result<Option<Personal>, Answer> {
         let (choice, filter) = self.choice().map_err(|error| refused(kind, &error))?;
-        let mode = self.mode(&choice);
+        let mode = self.mode(kind, &choice);
         let guest = self.guest(mode);
         let belief = match mode {
             Mode::Off => None,
@@ -169,7 +172,7 @@ impl Visit<'_> {
             belief,
         };
         let decision = case.decide().map_err(|error| refused(kind, &error))?;
-        if decision.plan.is_empty() {
+        if decision.plan.is_empty() && decision.hint.is_none() {
             METRICS.manifests.of(kind, Made::Unchanged).inc();
             return Ok(None);
         }
@@ -191,11 +194,19 @@ impl Visit<'_> {
     }
 
     /// The kill switch of the site comes before what a request chooses.
-    fn mode(&self, choice: &Choice) -> Mode {
+    /// There is no `server` in DASH, whose players choose by themselves what is hinted at.
+    fn mode(&self, kind: ManifestKind, choice: &Choice) -> Mode {
         match self.route.site.adapt.mode {
             Mode::Off => Mode::Off,
-            mode => choice.mode.unwrap_or(mode),
+            mode => match choice.mode.unwrap_or(mode) {
+                Mode::Server if kind == ManifestKind::Dash => Mode::Hint,
+                mode => mode,
+            },
         }
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.route.site.adapt.session
     }
 
     /// What is thought of this client's throughput: by its session, where that has shown some.
@@ -224,12 +235,10 @@ impl Visit<'_> {
 /// Whether a playlist is one of segments: those tags stand before the first of them.
 pub(super) fn is_media(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n');
-    lines.any(|line| {
-        line.starts_with(b"#EXT-X-TARGETDURATION:") || line.starts_with(b"#EXTINF:")
-    })
+    lines.any(|line| line.starts_with(b"#EXT-X-TARGETDURATION:") || line.starts_with(b"#EXTINF:"))
 }
 
 fn refused(kind: ManifestKind, error: &impl std::error::Error) -> Answer {
     METRICS.manifests.of(kind, Made::Refused).inc();
-    Answer::telling(StatusCode::BAD_REQUEST, error.to_string(), Outcome::Refused)
+    Answer::telling(StatusCode::BAD_REQUEST, &error.to_string())
 }

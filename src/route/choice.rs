@@ -9,9 +9,13 @@ use crate::limits::CHOICES_MAX;
 use crate::route::path::Octets;
 
 /// Every parameter that is a choice.
-pub const NAMES: [&str; 7] = [
-    MODE, MIN_KBPS, MAX_KBPS, MAX_HEIGHT, CODECS, RANGE, LANGUAGES,
+pub const NAMES: [&str; 8] = [
+    MODE, MIN_KBPS, MAX_KBPS, MAX_HEIGHT, CODECS, RANGE, LANGUAGES, SUSTAINED,
 ];
+
+/// What `cap` and `single` go by in place of what is known of the client. This node writes it into
+/// the URLs of refreshes, so that a session keeps its rungs.
+pub const SUSTAINED: &str = "sustained_kbps";
 
 const MODE: &str = "mode";
 const MIN_KBPS: &str = "min_kbps";
@@ -28,7 +32,9 @@ pub struct Choice {
     pub mode: Option<Mode>,
     /// What of it is wanted.
     pub filter: Filter,
-    /// Both as the query spelled them, for the next request of the same manifest; empty for none.
+    /// Bit/s in place of what is known.
+    pub sustained: Option<u64>,
+    /// All of it as the query spelled them, for the next request of the same manifest; empty for none.
     pub spelled: String,
 }
 
@@ -87,6 +93,7 @@ impl Choice {
             }
             MIN_KBPS => filter.bitrate_min = Some(bitrate(name, value)?),
             MAX_KBPS => filter.bitrate_max = Some(bitrate(name, value)?),
+            SUSTAINED => self.sustained = Some(bitrate(name, value)?),
             MAX_HEIGHT => filter.height_max = Some(number(name, value)?),
             RANGE => {
                 let expected = "sdr or hdr";
@@ -138,10 +145,16 @@ fn common(name: &'static str, ours: &[String], theirs: &[String]) -> Result<Vec<
     if ours.is_empty() || theirs.is_empty() {
         return Ok([ours, theirs].concat());
     }
-    let pairs = ours.iter().flat_map(|one| theirs.iter().map(move |other| (one, other)));
+    let pairs = ours
+        .iter()
+        .flat_map(|one| theirs.iter().map(move |other| (one, other)));
     let mut both: Vec<String> = pairs
         .filter_map(|(one, other)| {
-            let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+            let (short, long) = if one.len() <= other.len() {
+                (one, other)
+            } else {
+                (other, one)
+            };
             let rest = long.strip_prefix(short.as_str())?;
             (rest.is_empty() || rest.starts_with(['.', '-'])).then(|| long.clone())
         })
@@ -207,14 +220,26 @@ mod tests {
     #[test]
     fn what_means_nothing_is_refused_with_the_reason() {
         for (raw, expected) in [
-            ("mode=best", "mode: expected hint, cap, single, server or off"),
+            (
+                "mode=best",
+                "mode: expected hint, cap, single, server or off",
+            ),
             ("mode", "mode: expected hint, cap, single, server or off"),
             ("max_kbps=0", "max_kbps: expected a whole number above zero"),
-            ("max_kbps=+1", "max_kbps: expected a whole number above zero"),
+            (
+                "max_kbps=+1",
+                "max_kbps: expected a whole number above zero",
+            ),
             ("range=8k", "range: expected sdr or hdr"),
             ("max_height=1&max_height=2", "max_height: given twice"),
-            ("codecs=", "codecs: expected a short list of words with commas between them"),
-            ("languages=e%00", "languages: expected a short list of words with commas between them"),
+            (
+                "codecs=",
+                "codecs: expected a short list of words with commas between them",
+            ),
+            (
+                "languages=e%00",
+                "languages: expected a short list of words with commas between them",
+            ),
         ] {
             let error = Choice::of(Some(raw)).unwrap_err();
             assert_eq!(error.to_string(), expected, "{raw}");

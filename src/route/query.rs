@@ -14,11 +14,7 @@ use crate::route::path::{Octet, Octets, is_pchar, is_unreserved};
 /// # Errors
 /// [`Refusal::Control`] for control characters and spaces whatever the policy, since no client
 /// may send them; [`Refusal::Escape`] for malformed escapes where the query is kept.
-pub fn canonical(
-    raw: &str,
-    policy: &QueryPolicy,
-    own: &[&str],
-) -> Result<Option<String>, Refusal> {
+pub fn canonical(raw: &str, policy: &QueryPolicy, own: &[&str]) -> Result<Option<String>, Refusal> {
     if raw.bytes().any(|byte| byte <= b' ' || byte == 0x7F) {
         return Err(Refusal::Control);
     }
@@ -110,7 +106,11 @@ mod tests {
 
     #[test]
     fn what_is_for_this_node_reaches_no_origin() {
-        let got = canonical("mode=off&a=1&%6Dode=x&Mode=y", &QueryPolicy::KeepAll, &["mode"]);
+        let got = canonical(
+            "mode=off&a=1&%6Dode=x&Mode=y",
+            &QueryPolicy::KeepAll,
+            &["mode"],
+        );
         assert_eq!(got, Ok(Some("Mode=y&a=1".into())));
     }
 

@@ -27,7 +27,10 @@ pub fn split(mut path: String) -> Result<(Option<String>, String), Refusal> {
         return Err(Refusal::EmptyAuthority);
     }
     let text = path.split_off(2);
-    Ok((Some(text).filter(|text| text.len() <= SESSION_TEXT_BYTES_MAX), rest))
+    Ok((
+        Some(text).filter(|text| text.len() <= SESSION_TEXT_BYTES_MAX),
+        rest,
+    ))
 }
 
 #[cfg(test)]

@@ -19,15 +19,9 @@ pub(super) enum Guest {
     /// None, and none begins: the mode is off, or the site knows none.
     Nobody,
     /// The request named it.
-    Known {
-        id: SessionId,
-        text: String,
-    },
+    Known { id: SessionId, text: String },
     /// It begins with this answer.
-    New {
-        id: SessionId,
-        text: String,
-    },
+    New { id: SessionId, text: String },
 }
 
 impl Guest {
@@ -82,7 +76,7 @@ impl Visit<'_> {
     /// How the URIs of this manifest change so that `guest` keeps its session, and so that they
     /// lead to the same objects from where the manifest was asked for; `None` where they do.
     pub(super) fn rebase(&self, guest: &Guest) -> Option<Rebase> {
-        let given = match self.route.site.adapt.session {
+        let given = match self.carrier() {
             Carrier::Path => guest.text(),
             Carrier::Connection | Carrier::Off => None,
         };
@@ -91,7 +85,8 @@ impl Visit<'_> {
             Some(text) => format!("/~{text}"),
             None => String::new(),
         };
-        let is_beside = self.route.purpose == Purpose::Object && given.is_none_or(|it| asked == Some(it));
+        let is_beside =
+            self.route.purpose == Purpose::Object && given.is_none_or(|it| asked == Some(it));
         let relative = match is_beside {
             true => Relative::Inherit,
             false => Relative::Resolve,
@@ -105,11 +100,6 @@ impl Visit<'_> {
             hosts: self.hosts(),
             relative,
         })
-    }
-
-    /// How the URIs of a media playlist change: whatever session it is asked for below stays.
-    pub(super) fn rebase_as_asked(&self) -> Option<Rebase> {
-        self.rebase(&Guest::Nobody)
     }
 
     /// Hosts that are this site: those configured, and for any host the one asked for.
@@ -150,10 +140,7 @@ fn hashed(kind: &[u8], parts: &[&[u8]]) -> Who {
 }
 
 /// An estimate as a belief.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "bit rates are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "bit rates are far below 2^52")]
 pub(super) fn belief(estimate: &Estimate) -> Belief {
     Belief {
         ln_mean: (estimate.bitrate.max(1) as f64).ln(),

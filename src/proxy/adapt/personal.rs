@@ -9,13 +9,15 @@ use http::header::{
 };
 use pingora::http::ResponseHeader;
 
+use crate::proxy::adapt::decision::Hint;
+
 /// A manifest made for one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::proxy) struct Personal {
     /// The manifest.
     pub(in crate::proxy) bytes: Vec<u8>,
-    /// Kbit/s that the player is told to start with.
-    pub(in crate::proxy) hint: Option<u64>,
+    /// What the player is told to start with.
+    pub(in crate::proxy) hint: Option<Hint>,
 }
 
 /// The field by which an edge speaks to players (CTA-5006).
@@ -99,7 +101,13 @@ mod tests {
         turn(&mut header, b"<MPD/>").unwrap();
         let mut left: Vec<_> = header.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        let expected = ["cache-control", "cmsd-static", "content-length", "content-type", "etag"];
+        let expected = [
+            "cache-control",
+            "cmsd-static",
+            "content-length",
+            "content-type",
+            "etag",
+        ];
         assert_eq!(left, expected);
         assert_eq!(header.headers["cache-control"], "private, no-store");
         assert_eq!(header.headers["content-length"], "6");
