@@ -123,7 +123,7 @@ impl Node {
         let shared = redis.as_ref().zip(of_redis);
         let shared = shared.map(|(redis, config)| Shared::new(Arc::clone(redis), config));
         let purges = Purges::new(redis.clone(), &config.purge, info(&config));
-        let sessions = Sessions::new(&config.session, redis.clone());
+        let sessions = Sessions::new(&config, redis.clone());
         let engine = Engine::new(config.cache.memory_bytes, shared, Arc::clone(&purges));
         Ok(Self {
             sources,

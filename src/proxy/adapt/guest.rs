@@ -1,17 +1,15 @@
 //! Whose session an answer is made for.
 
-use sha2::{Digest, Sha256};
-
 use crate::config::adapt::{Carrier, Mode};
 use crate::manifest::uri::{Rebase, Relative};
 use crate::proxy::adapt::Visit;
 use crate::route::Purpose;
 use crate::route::host::Host;
-use crate::session::Who;
 use crate::session::belief::Belief;
 use crate::session::estimator::Estimate;
-use crate::session::holdout::Arm;
+use crate::session::holdout::{self, Arm};
 use crate::session::id::SessionId;
+use crate::session::who::Who;
 
 /// The session of a request for a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Guest {
     /// By what it is known, where it may have shown something already.
     pub(super) fn known(&self) -> Option<Who> {
         match self {
-            Self::Known { id, .. } => Some(of_id(id)),
+            Self::Known { id, .. } => Some(id.who),
             Self::Nobody | Self::New { .. } => None,
         }
     }
@@ -64,12 +62,9 @@ impl Visit<'_> {
             let text = text.to_owned();
             return Guest::Known { id, text };
         }
-        let arm = match fastrand::u32(0..100) < site.adapt.holdout_percent {
-            true => Arm::Holdout,
-            false => Arm::Hinted,
-        };
+        let arm = holdout::draw(fastrand::u64(..), site.adapt.holdout_percent);
         let id = sessions.mint(&site.name, arm, self.now);
-        let text = sessions.spell(&site.name, &id);
+        let text = id.spell();
         Guest::New { id, text }
     }
 
@@ -113,30 +108,6 @@ impl Visit<'_> {
         }
         hosts
     }
-}
-
-/// By what a session is known that has an id.
-pub(in crate::proxy) fn of_id(id: &SessionId) -> Who {
-    let minted = id.minted.0.to_be_bytes();
-    hashed(b"id", &[&id.nonce.to_be_bytes(), &minted])
-}
-
-/// By what a session is known that names itself.
-pub(in crate::proxy) fn of_sid(site: &str, sid: &str) -> Who {
-    hashed(b"sid", &[site.as_bytes(), b" ", sid.as_bytes()])
-}
-
-fn hashed(kind: &[u8], parts: &[&[u8]]) -> Who {
-    let mut digest = Sha256::new();
-    digest.update(kind);
-    for part in parts {
-        digest.update(part);
-    }
-    let mut who = [0; 16];
-    who.iter_mut()
-        .zip(digest.finalize())
-        .for_each(|(to, from)| *to = from);
-    Who(who)
 }
 
 /// An estimate as a belief.
