@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Site;
-use crate::session::Who;
 use crate::session::client::Client;
 use crate::session::sample::{Bound, Reading, Sample};
+use crate::session::who::Who;
 
 /// How long a reading can be the earlier one of two. What was carried since, too little for a
 /// sample, is dropped then, since nothing tells when it was.
