@@ -58,8 +58,8 @@ pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 /// Longest session text in a path: an id of this program is shorter by half.
 pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 
-/// Most words of one list in a request's filter.
-pub const CHOICES_MAX: usize = 16;
+/// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
+pub const CAPPED_RUNGS_MIN: usize = 2;
 
 /// Largest manifest that is read whole to be made for a client. The longest known, a day of media
 /// playlist, is about 2 MB; what is larger goes through as it is.

@@ -188,7 +188,7 @@ impl Visit<'_> {
         let adapt = &self.route.site.adapt;
         let may_choose = adapt.client_mode && adapt.mode != Mode::Off;
         let query = self.route.query_raw.as_deref().filter(|_| may_choose);
-        let choice = Choice::of(query)?;
+        let choice = Choice::of(query.unwrap_or_default())?;
         let filter = choice.within(&adapt.filter)?;
         Ok((choice, filter))
     }
