@@ -30,6 +30,7 @@ pub mod headers;
 pub mod hooks;
 mod interim;
 mod invalidate;
+mod meter;
 pub mod pace;
 mod posted;
 mod reference;

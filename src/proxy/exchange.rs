@@ -10,6 +10,7 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
+use crate::proxy::meter::Measured;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -53,6 +54,8 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
+    /// What its connection had carried when it arrived, for whoever asked before.
+    pub(super) measured: Option<Measured>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -83,6 +86,7 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
+            measured: None,
             active: None,
             in_flight: None,
         }
