@@ -495,16 +495,19 @@ mod tests {
                 Some("pop2"),
                 None,
             ),
-            (hls, "_HLS_throughput=inf", None, None),
-            (hls, "_HLS_throughput=-4", None, None),
-            (hls, "_HLS_throughput=0", None, None),
-            (hls, "_HLS_throughput=1e30", None, None),
-            (hls, "_HLS_throughput=%zz%", None, None),
             (hls, "_HLS_pathway=%FF&_HLS_throughput=1", None, Some(1)),
         ] {
             let read = Asked::read(protocol, query, &steering());
             assert_eq!(read.pathway.as_deref(), pathway, "{query}");
             assert_eq!(read.throughput, throughput, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_throughput_that_makes_no_sense_is_not_reported() {
+        for value in ["inf", "-4", "0", "1e30", "%zz%", ""] {
+            let read = asked(&format!("_HLS_throughput={value}"));
+            assert_eq!(read.throughput, None, "{value}");
         }
     }
 
