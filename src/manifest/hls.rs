@@ -1,5 +1,10 @@
 //! HLS playlists (RFC 8216bis), line by line.
 
+mod decimal;
+mod line;
+pub mod server;
+pub mod timeline;
+
 use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
 use crate::manifest::uri::Rebase;
