@@ -122,12 +122,13 @@ mod tests {
     use super::*;
     use crate::clock::UnixMillis;
     use crate::config::Config;
+    use crate::session::holdout::Arm;
     use crate::session::tcp_info::TcpInfo;
 
     fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
-            who: Who([who; 16]),
+            who: Who::new([who; 16], Arm::Hinted),
             client: Client::default(),
         }
     }
@@ -154,7 +155,7 @@ mod tests {
     fn carried(meter: &mut Meter) -> Option<(u8, u64, u64)> {
         let Measured { bearer, sample } = meter.take()?;
         let busy = u64::try_from(sample.busy.as_millis()).unwrap();
-        Some((bearer.who.0[0], sample.bytes, busy))
+        Some((bearer.who.bytes()[0], sample.bytes, busy))
     }
 
     #[test]
