@@ -232,6 +232,52 @@ labels! {
 }
 
 labels! {
+    /// Which kind of manifest.
+    ManifestKind("kind") {
+        /// An HLS playlist.
+        Hls = "hls",
+        /// An MPD.
+        Dash = "dash",
+    }
+}
+
+labels! {
+    /// What became of a manifest that might have been made for a client.
+    Made("result") {
+        /// It was written for this client.
+        Rewritten = "rewritten",
+        /// There was nothing to change.
+        Unchanged = "unchanged",
+        /// It could not be read: it went out as it is.
+        Unparsable = "unparsable",
+        /// It was larger than what is read: it went out as it is.
+        TooLarge = "too-large",
+        /// What was asked for means or leaves nothing.
+        Refused = "refused",
+    }
+}
+
+labels! {
+    /// Whether a start was hinted at, or why not.
+    Hinting("result") {
+        /// It was.
+        Given = "given",
+        /// The rule left the player its own choice.
+        Kept = "kept",
+        /// Nothing is known of the client.
+        Unknown = "unknown",
+        /// The session plays without, to compare with.
+        Holdout = "holdout",
+        /// Hints did worse than none at this site.
+        Stopped = "stopped",
+        /// A player that plays already asked again.
+        Refresh = "refresh",
+        /// The mode has none.
+        Off = "off",
+    }
+}
+
+labels! {
     /// What came of telling other nodes of a session, a client or a network.
     ShareResult("result") {
         /// Redis has it.
@@ -339,6 +385,8 @@ pub struct Metrics {
     pub origin_endpoint_up: IntGaugeVec,
     pub pathways_down: IntGauge,
     pub duress: IntGauge,
+    pub manifests: Counters2<ManifestKind, Made>,
+    pub hints: Counters<Hinting>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -568,6 +616,18 @@ impl Metrics {
                 "weir_duress",
                 "1 while this node drains, or connections, held memory or fills are near their \
                  bound: players are sent elsewhere, nothing is prefetched. Add nodes.",
+            ),
+            manifests: Counters2::new(
+                &r,
+                "weir_manifests_total",
+                "Manifests that sites adapt, by kind and what became of them. Unparsable or \
+                 too-large ones go out as they are: look at what the origin has there.",
+            ),
+            hints: Counters::new(
+                &r,
+                "weir_hints_total",
+                "Start hints given, and why not. Mostly unknown: few clients come back, or nodes \
+                 do not share what they know. Stopped: sessions with hints played worse.",
             ),
             purges: Counters::new(
                 &r,
