@@ -27,12 +27,15 @@ const SLOTS: usize = 48;
 /// Most slots that one sample is spread over; what came before counts as much as its end.
 const SPREAD_MAX: u64 = 256;
 
-/// Half-lives, after which busy time counts half.
-const FAST_HALF_LIFE: f64 = 2.0;
+/// Half-lives in seconds, after which what was carried counts half.
+const FAST_HALF_LIFE: f64 = 1.5;
 const SLOW_HALF_LIFE: f64 = 8.0;
 
-/// Difference of the logarithms of both rates at which the path has changed.
-const CHANGED: f64 = 0.2;
+/// Least difference of the logarithms of both rates at which the path has changed.
+const CHANGED: f64 = 0.15;
+
+/// And how many deviations of what was carried lately it must be.
+const CHANGED_DEVIATIONS: f64 = 1.5;
 
 /// Variance of what is measured itself, and of how much a first sample may be wrong.
 const SAMPLE_VARIANCE: f64 = 0.005;
@@ -169,9 +172,9 @@ impl Estimator {
             *self = Self::default();
         }
         self.rtt = Some(sample.rtt);
-        let known = self.ln_rate();
+        let known = self.rate();
         let is_news = match (sample.bound, known) {
-            (Bound::Lower, Some(ln)) => rate(ln) < sample.bitrate(),
+            (Bound::Lower, Some((ln, _))) => rate(ln) < sample.bitrate(),
             (Bound::Lower, None) | (Bound::Path, _) => true,
         };
         if !is_news {
@@ -206,10 +209,10 @@ impl Estimator {
     pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
         let is_late = |at| now.since(at) < ESTIMATE_AGE_MAX;
         let aged = |variance, at| variance + IDLE_VARIANCE * now.since(at).as_secs_f64();
-        let own = self.ln_rate().filter(|_| is_late(self.at)).map(|ln| {
+        let own = self.rate().filter(|_| is_late(self.at));
+        let own = own.map(|(ln, spread)| {
             let first = FIRST_VARIANCE / f64::from(self.samples.max(1));
-            let variance = SAMPLE_VARIANCE + first + self.sums().slow.spread();
-            (ln, aged(variance, self.at))
+            (ln, aged(SAMPLE_VARIANCE + first + spread, self.at))
         });
         let reported = self.reported.filter(|reported| is_late(reported.at));
         let said = reported.map(|said| (said.ln, aged(REPORT_VARIANCE, said.at)));
@@ -297,14 +300,20 @@ impl Estimator {
         sums
     }
 
-    fn ln_rate(&self) -> Option<f64> {
+    /// Logarithm of the rate that counts, and its spread.
+    fn rate(&self) -> Option<(f64, f64)> {
         let sums = self.sums();
-        let slow = sums.slow.ln_rate()?;
-        let fast = sums.fast.ln_rate().unwrap_or(slow);
-        Some(if (fast - slow).abs() > CHANGED {
-            fast
+        let (slow, slow_spread) = (sums.slow.ln_rate()?, sums.slow.spread());
+        let Some(fast) = sums.fast.ln_rate() else {
+            return Some((slow, slow_spread));
+        };
+        // A path that jumps about has not changed, it is like that.
+        let spread = sums.fast.spread();
+        let jitter = CHANGED_DEVIATIONS * spread.sqrt();
+        Some(if (fast - slow).abs() > jitter.max(CHANGED) {
+            (fast, spread)
         } else {
-            slow
+            (slow, slow_spread)
         })
     }
 }
