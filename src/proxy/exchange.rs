@@ -39,6 +39,8 @@ pub struct Exchange {
     /// The opened answer, until Pingora's cache key takes it.
     pub(super) opened: Option<Handoff>,
     pub(super) part: Part,
+    /// Whether the answer is made for this client alone: it has no parts and no age.
+    pub(super) is_personal: bool,
     /// Whether the first bytes of the body can be read without waiting.
     pub(super) body_is_here: bool,
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
@@ -78,6 +80,7 @@ impl Exchange {
             ttl: None,
             opened: None,
             part: Part::Whole,
+            is_personal: false,
             body_is_here: false,
             passes: false,
             destination: None,
