@@ -10,7 +10,6 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
-use crate::proxy::meter::Measured;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -56,8 +55,6 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
-    /// What its connection had carried when it arrived, for whoever asked before.
-    pub(super) measured: Option<Measured>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -89,7 +86,6 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
-            measured: None,
             active: None,
             in_flight: None,
         }
