@@ -452,3 +452,6 @@ fn whole(bytes: f64) -> u32 {
 fn rate(ln: f64) -> u64 {
     ln.exp().round() as u64
 }
+
+#[cfg(test)]
+mod tests;
