@@ -8,6 +8,8 @@ help:
 	@echo 'make demo     play the bundled title through a node of your own (PORT=8080)'
 	@echo 'make test     run every test'
 	@echo 'make bench    measure, beside nginx and Varnish'
+	@echo 'make throughput'
+	@echo '              compare the estimates of throughput with the truth (needs root)'
 	@echo 'make conformance SUITE=PATH'
 	@echo '              run a checkout of http-tests/cache-tests (needs node and npm)'
 	@echo 'make lint     formatting, lints and documentation, all warnings refused'
@@ -33,6 +35,13 @@ test:
 bench:
 	@.ci/setup build run bench
 	benches/run
+
+# Half an hour: links are slow.
+.PHONY: throughput
+throughput:
+	@.ci/setup build run bench
+	cargo build --locked
+	WEIR_BIN=target/debug/weir benches/throughput/run $(ARGS)
 
 # The suite is nobody's dependency: `git clone https://github.com/http-tests/cache-tests` gets it.
 .PHONY: conformance
