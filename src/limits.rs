@@ -55,6 +55,13 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// notices, and several round trips to a Redis of the same `PoP`.
 pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 
+/// How often another `PoP` is asked for its health: players keep a steering answer for minutes, so
+/// that noticing a dead one within seconds is soon enough.
+pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
+pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
+
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
 

@@ -283,6 +283,8 @@ pub struct Metrics {
     pub origin_waits: IntCounter,
     pub origin_interims_dropped: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
+    pub pathways_down: IntGauge,
+    pub duress: IntGauge,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -488,6 +490,18 @@ impl Metrics {
                     ),
                     &["site", "endpoint"],
                 ),
+            ),
+            pathways_down: gauge(
+                &r,
+                "weir_pathways_down",
+                "Pathways of other PoPs that fail their health check, so that players are not \
+                 sent there. The log names them.",
+            ),
+            duress: gauge(
+                &r,
+                "weir_duress",
+                "1 while this node drains, or connections, held memory or fills are near their \
+                 bound: players are sent elsewhere, nothing is prefetched. Add nodes.",
             ),
             purges: Counters::new(
                 &r,

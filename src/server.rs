@@ -19,6 +19,7 @@ use crate::cache::engine::Engine;
 use crate::cache::shared::Shared;
 use crate::config::Config;
 use crate::life::Life;
+use crate::life::duress::Duress;
 use crate::metrics::METRICS;
 use crate::origin;
 use crate::proxy::connection::{self, Front, Gatekeeper};
@@ -27,6 +28,7 @@ use crate::proxy::{Edge, Flights};
 use crate::purge::log::Purges;
 use crate::purge::log::heartbeat::NodeInfo;
 use crate::redis::Redis;
+use crate::session::pathways::Pathways;
 
 pub mod background;
 pub mod drain;
@@ -84,6 +86,8 @@ struct Node {
     gate: Arc<Gate>,
     flights: Arc<Flights>,
     life: Arc<Life>,
+    duress: Arc<Duress>,
+    pathways: Arc<Pathways>,
 }
 
 fn start(config: Config) -> Result<(), Error> {
@@ -126,6 +130,8 @@ impl Node {
             gate: Gate::new(&config.server),
             flights: Arc::new(Flights::default()),
             life: Life::new(),
+            duress: Arc::default(),
+            pathways: Pathways::new(&config.sites),
             config,
         })
     }
@@ -197,6 +203,10 @@ impl Node {
             purges: Arc::clone(&self.purges),
             engine: Arc::clone(&self.engine),
             sources: self.sources.clone(),
+            gate: Arc::clone(&self.gate),
+            life: Arc::clone(&self.life),
+            duress: Arc::clone(&self.duress),
+            pathways: Arc::clone(&self.pathways),
         };
         GenBackgroundService::new("background".to_owned(), Arc::new(tasks))
     }

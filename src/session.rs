@@ -3,7 +3,9 @@
 //! The pure parts: [`id`] (signed session ids), [`client`] (keyed hashes of addresses), [`cmcd`] and
 //! [`cmsd`] (what players and edges tell each other), [`sample`] and [`estimator`] (throughput),
 //! [`belief`] (what is thought of a client between sessions), [`start`] (the start rung),
-//! [`holdout`] (whether hints help). [`tcp_info`] reads the kernel. [`Sessions`] holds the tables
+//! [`holdout`] (whether hints help), [`steering`] (which `PoP`
+//! players should go to). [`tcp_info`] reads the kernel,
+//! [`pathways`] asks other `PoP`s how they are. [`Sessions`] holds the tables
 //! and shares them by Redis.
 //!
 //! Invariants: no address is stored, only keyed hashes of one. Losing or forging an id costs
@@ -16,8 +18,10 @@ pub mod cmsd;
 pub mod estimator;
 pub mod holdout;
 pub mod id;
+pub mod pathways;
 pub mod sample;
 pub mod start;
+pub mod steering;
 pub mod tcp_info;
 
 use std::sync::Arc;
