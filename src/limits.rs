@@ -101,8 +101,9 @@ pub const BELIEF_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Clients that a network's belief must stand on: fewer are persons, not a network.
 pub const NETWORK_CLIENTS_MIN: usize = 5;
 
-/// How often one session or client is written to Redis at most.
-pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(2);
+/// How often what has changed is written to Redis: each session and client once at most. A player
+/// that goes to another node takes longer than that between two segments.
+pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Records that wait to be written to Redis; more are dropped, and come again with their next
 /// change.
@@ -303,6 +304,16 @@ pub const PURGE_FIRST_WAIT_MAX: Duration = Duration::from_secs(2);
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(5);
+
+/// Largest MPD that is read. A live window of hours with a timeline for each rung is 1 MiB.
+pub const MPD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Deepest nesting of an MPD that is read: the schema has 8 levels, DRM systems add a few.
+pub const MPD_DEPTH_MAX: usize = 32;
+
+/// Most elements of an MPD that are kept while it is rewritten, each in 80 bytes: hundreds of
+/// periods with ten rungs each.
+pub const MPD_ELEMENTS_MAX: usize = 65_536;
 
 const _: () = assert!(
     SLOT_CHUNKS.is_multiple_of(BLOCK_CHUNKS),

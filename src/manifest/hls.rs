@@ -6,6 +6,8 @@ mod group;
 mod layout;
 mod line;
 mod media;
+pub mod server;
+pub mod timeline;
 mod variant;
 mod write;
 
