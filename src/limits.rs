@@ -58,8 +58,14 @@ pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 /// Longest session text in a path: an id of this program is shorter by half.
 pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 
-/// Most words of one list in a request's filter.
-pub const CHOICES_MAX: usize = 16;
+/// Posts of players that are taken in in a second: each is parsed, and may hold many events.
+pub const REPORTS_PER_SECOND: u32 = 500;
+
+/// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+
+/// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
+pub const CAPPED_RUNGS_MIN: usize = 2;
 
 /// Largest manifest that is read whole to be made for a client. The longest known, a day of media
 /// playlist, is about 2 MB; what is larger goes through as it is.
@@ -95,8 +101,9 @@ pub const BELIEF_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Clients that a network's belief must stand on: fewer are persons, not a network.
 pub const NETWORK_CLIENTS_MIN: usize = 5;
 
-/// How often one session or client is written to Redis at most.
-pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(2);
+/// How often what has changed is written to Redis: each session and client once at most. A player
+/// that goes to another node takes longer than that between two segments.
+pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Records that wait to be written to Redis; more are dropped, and come again with their next
 /// change.

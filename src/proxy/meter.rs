@@ -122,13 +122,12 @@ mod tests {
     use super::*;
     use crate::clock::UnixMillis;
     use crate::config::Config;
-    use crate::session::holdout::Arm;
     use crate::session::tcp_info::TcpInfo;
 
     fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
-            who: Who::new([who; 16], Arm::Hinted),
+            who: Who::named([who; 16]),
             client: Client::default(),
         }
     }

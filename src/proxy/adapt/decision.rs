@@ -130,10 +130,10 @@ impl Case<'_> {
         most: Option<u64>,
     ) -> Option<Kept> {
         match (self.mode, most) {
-            (Mode::Cap, Some(most)) => Some(limit::cap(self.ladder, kept.as_ref(), most)),
+            (Mode::Cap, Some(most)) => Some(limit::cap(self.ladder, kept, most)),
             (Mode::Single | Mode::Server, Some(most)) => {
                 let index = candidates.fitting(most)?;
-                Some(limit::single(self.ladder, kept.as_ref(), index))
+                Some(limit::single(self.ladder, kept, index))
             }
             _ => kept,
         }
@@ -195,7 +195,7 @@ impl Case<'_> {
             .visit
             .edge
             .sessions
-            .hints_allowed(&self.visit.route.site.name)
+            .hints_allowed(&self.visit.route.site.name, self.visit.now)
         {
             return Err(Hinting::Stopped);
         }
