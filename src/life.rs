@@ -1,7 +1,10 @@
 //! Which part of its life a node is in: starting, serving, draining, closing or ending.
 //!
 //! The admin listener tells readiness from it, and the listeners close by it; who moves it on is
-//! the composition root, and an operator who asks for a drain.
+//! the composition root, and an operator who asks for a drain. [`duress`] says whether it has more
+//! to do than it can.
+
+pub mod duress;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -228,6 +228,52 @@ labels! {
     }
 }
 
+labels! {
+    /// Which kind of manifest.
+    ManifestKind("kind") {
+        /// An HLS playlist.
+        Hls = "hls",
+        /// An MPD.
+        Dash = "dash",
+    }
+}
+
+labels! {
+    /// What became of a manifest that might have been made for a client.
+    Made("result") {
+        /// It was written for this client.
+        Rewritten = "rewritten",
+        /// There was nothing to change.
+        Unchanged = "unchanged",
+        /// It could not be read: it went out as it is.
+        Unparsable = "unparsable",
+        /// It was larger than what is read: it went out as it is.
+        TooLarge = "too-large",
+        /// What was asked for means or leaves nothing.
+        Refused = "refused",
+    }
+}
+
+labels! {
+    /// Whether a start was hinted at, or why not.
+    Hinting("result") {
+        /// It was.
+        Given = "given",
+        /// The rule left the player its own choice.
+        Kept = "kept",
+        /// Nothing is known of the client.
+        Unknown = "unknown",
+        /// The session plays without, to compare with.
+        Holdout = "holdout",
+        /// Hints did worse than none at this site.
+        Stopped = "stopped",
+        /// A player that plays already asked again.
+        Refresh = "refresh",
+        /// The mode has none.
+        Off = "off",
+    }
+}
+
 /// Seconds to a first byte: a memory hit takes tens of microseconds, a far origin seconds.
 const FIRST_BYTE_BUCKETS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -283,6 +329,10 @@ pub struct Metrics {
     pub origin_waits: IntCounter,
     pub origin_interims_dropped: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
+    pub pathways_down: IntGauge,
+    pub duress: IntGauge,
+    pub manifests: Counters2<ManifestKind, Made>,
+    pub hints: Counters<Hinting>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -488,6 +538,30 @@ impl Metrics {
                     ),
                     &["site", "endpoint"],
                 ),
+            ),
+            pathways_down: gauge(
+                &r,
+                "weir_pathways_down",
+                "Pathways of other PoPs that fail their health check, so that players are not \
+                 sent there. The log names them.",
+            ),
+            duress: gauge(
+                &r,
+                "weir_duress",
+                "1 while this node drains, or connections, held memory or fills are near their \
+                 bound: players are sent elsewhere, nothing is prefetched. Add nodes.",
+            ),
+            manifests: Counters2::new(
+                &r,
+                "weir_manifests_total",
+                "Manifests that sites adapt, by kind and what became of them. Unparsable or \
+                 too-large ones go out as they are: look at what the origin has there.",
+            ),
+            hints: Counters::new(
+                &r,
+                "weir_hints_total",
+                "Start hints given, and why not. Mostly unknown: few clients come back, or nodes \
+                 do not share what they know. Stopped: sessions with hints played worse.",
             ),
             purges: Counters::new(
                 &r,

@@ -19,14 +19,17 @@ use crate::cache::engine::Engine;
 use crate::cache::shared::Shared;
 use crate::config::Config;
 use crate::life::Life;
+use crate::life::duress::Duress;
 use crate::metrics::METRICS;
 use crate::origin;
 use crate::proxy::connection::{self, Front, Gatekeeper};
 use crate::proxy::gate::Gate;
-use crate::proxy::{Edge, Flights};
+use crate::proxy::{self, Edge, Flights};
 use crate::purge::log::Purges;
 use crate::purge::log::heartbeat::NodeInfo;
 use crate::redis::Redis;
+use crate::session::Sessions;
+use crate::session::pathways::Pathways;
 
 pub mod background;
 pub mod drain;
@@ -81,9 +84,12 @@ struct Node {
     redis: Option<Arc<Redis>>,
     purges: Arc<Purges>,
     engine: Arc<Engine>,
+    sessions: Arc<Sessions>,
     gate: Arc<Gate>,
     flights: Arc<Flights>,
     life: Arc<Life>,
+    duress: Arc<Duress>,
+    pathways: Arc<Pathways>,
 }
 
 fn start(config: Config) -> Result<(), Error> {
@@ -117,15 +123,19 @@ impl Node {
         let shared = redis.as_ref().zip(of_redis);
         let shared = shared.map(|(redis, config)| Shared::new(Arc::clone(redis), config));
         let purges = Purges::new(redis.clone(), &config.purge, info(&config));
+        let sessions = Sessions::new(&config, redis.clone());
         let engine = Engine::new(config.cache.memory_bytes, shared, Arc::clone(&purges));
         Ok(Self {
             sources,
             redis,
             purges,
             engine,
+            sessions,
             gate: Gate::new(&config.server),
             flights: Arc::new(Flights::default()),
             life: Life::new(),
+            duress: Arc::default(),
+            pathways: Pathways::new(&config.sites),
             config,
         })
     }
@@ -133,9 +143,14 @@ impl Node {
     fn clients(&self, conf: &Arc<ServerConf>) -> Result<Listening<Front<HttpProxy<Edge>>>, Error> {
         let edge = Edge::new(
             &self.config,
-            Arc::clone(&self.engine),
             &self.sources,
-            Arc::clone(&self.flights),
+            proxy::Parts {
+                engine: Arc::clone(&self.engine),
+                sessions: Arc::clone(&self.sessions),
+                pathways: Arc::clone(&self.pathways),
+                duress: Arc::clone(&self.duress),
+                flights: Arc::clone(&self.flights),
+            },
         );
         let mut proxy = http_proxy(conf, edge);
         connection::bound(&mut proxy, &self.config);
@@ -196,7 +211,12 @@ impl Node {
             redis: self.redis.clone(),
             purges: Arc::clone(&self.purges),
             engine: Arc::clone(&self.engine),
+            sessions: Arc::clone(&self.sessions),
             sources: self.sources.clone(),
+            gate: Arc::clone(&self.gate),
+            life: Arc::clone(&self.life),
+            duress: Arc::clone(&self.duress),
+            pathways: Arc::clone(&self.pathways),
         };
         GenBackgroundService::new("background".to_owned(), Arc::new(tasks))
     }

@@ -244,6 +244,12 @@ impl Flights {
         self.lock().by_key.contains_key(key)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().by_key.len()
+    }
+
     /// The flight of `key`, where there is one.
     #[must_use]
     pub fn of(&self, key: &Key) -> Option<Arc<Flight>> {

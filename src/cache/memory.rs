@@ -209,6 +209,13 @@ impl Memory {
             .unwrap_or_else(|| self.budget.charge(bytes))
     }
 
+    /// Bytes that no eviction frees: of fills under way, and held by readers.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let cached = self.policy().bytes();
+        self.budget.used().saturating_sub(cached)
+    }
+
     /// Writes the gauges; called at each scrape.
     pub fn report(&self) {
         METRICS

@@ -1,8 +1,18 @@
 //! Which rungs and renditions a filter leaves.
+//!
+//! A [`Filter`] is a promise of an operator or a wish of a client, and obeyed to the letter: what
+//! it excludes is not shown, and where nothing to play would be left, that is an error. What a
+//! manifest does not say (height, range, codecs, language) excludes nothing. Sound without picture
+//! is what players fall back to: no condition on the picture excludes it.
+//!
+//! [`cap`] is neither promise nor wish but policy, and gives way: every group keeps rungs, so that
+//! each device keeps a ladder.
 
 use crate::config::adapt::Filter;
-use crate::manifest::ladder::Ladder;
+use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
 use crate::manifest::plan::Kept;
+
+mod query;
 
 /// Why a filter cannot be obeyed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,15 +20,216 @@ pub enum Error {
     /// Nothing to play would be left.
     #[error("no rendition has {0}")]
     Emptied(&'static str),
+    /// Nothing can fulfil both of two conditions.
+    #[error("conditions on {0} exclude each other")]
+    Contradiction(&'static str),
+    /// A parameter comes twice.
+    #[error("{0} is given twice")]
+    Twice(&'static str),
+    /// A parameter's value cannot be read.
+    #[error("{parameter} must be {expected}")]
+    Malformed {
+        /// Name in the query.
+        parameter: &'static str,
+        /// What would be understood.
+        expected: &'static str,
+    },
+}
+
+/// Reads the filter in a query without `?`: `min_kbps`, `max_kbps`, `max_height`, `codecs` and
+/// `lang` (lists with commas), `range`. Other parameters are not its business.
+///
+/// # Errors
+/// [`Error`] for a parameter that comes twice or cannot be read, and for a least bitrate above the
+/// greatest.
+pub fn of_query(query: &str) -> Result<Filter, Error> {
+    query::read(query)
+}
+
+/// What fulfils both filters.
+///
+/// # Errors
+/// [`Error::Contradiction`] where nothing can.
+pub fn merge(one: &Filter, other: &Filter) -> Result<Filter, Error> {
+    let filter = Filter {
+        bitrate_min: one.bitrate_min.max(other.bitrate_min),
+        bitrate_max: least(one.bitrate_max, other.bitrate_max),
+        height_max: least(one.height_max, other.height_max),
+        codecs: common(&one.codecs, &other.codecs, CODECS, |a, b| {
+            (a == b).then_some(a)
+        })?,
+        range: match (one.range, other.range) {
+            (Some(a), Some(b)) if a != b => return Err(Error::Contradiction(RANGE)),
+            (a, b) => a.or(b),
+        },
+        languages: common(&one.languages, &other.languages, LANGUAGE, |a, b| {
+            match (covers(a, b), covers(b, a)) {
+                (true, _) => Some(b),
+                (false, true) => Some(a),
+                (false, false) => None,
+            }
+        })?,
+    };
+    check(filter)
+}
+
+/// Refuses a filter that contradicts itself.
+fn check(filter: Filter) -> Result<Filter, Error> {
+    match filter.bitrate_min.zip(filter.bitrate_max) {
+        Some((least, most)) if least > most => Err(Error::Contradiction(BITRATE)),
+        _ => Ok(filter),
+    }
 }
 
 /// What an explicit `filter` leaves of `ladder`.
 ///
 /// # Errors
-/// [`Error::Emptied`] with the condition that nothing fulfils.
-pub fn keep(ladder: &Ladder, _filter: &Filter) -> Result<Kept, Error> {
-    Ok(Kept {
-        rungs: vec![true; ladder.rungs.len()],
-        renditions: vec![true; ladder.renditions.len()],
-    })
+/// [`Error::Emptied`] with the condition that, in the order of [`Filter`]'s, nothing is left by.
+pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
+    let mut rungs = vec![true; ladder.rungs.len()];
+    let has_video = ladder.rungs.iter().any(|rung| rung.has_video);
+    for (condition, fulfils) in conditions(filter) {
+        for (kept, rung) in rungs.iter_mut().zip(&ladder.rungs) {
+            *kept &= fulfils(rung);
+        }
+        let mut left = rungs.iter().zip(&ladder.rungs);
+        let plays = left.any(|(kept, rung)| *kept && rung.has_video == has_video);
+        if !plays && !rungs.is_empty() {
+            return Err(Error::Emptied(condition));
+        }
+    }
+    let renditions = renditions(ladder, &filter.languages)?;
+    Ok(Kept { rungs, renditions })
 }
+
+/// What is left of `ladder` below `bitrate` (bit/s, audio included). Every group keeps at least
+/// its `rungs_min` lowest qualities, however high they are; copies count as one.
+#[must_use]
+pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
+    let lower = |rung: &Rung| {
+        let members = ladder.rungs.iter().filter(|r| r.group == rung.group);
+        let mut lower: Vec<u64> = members
+            .map(|member| member.bandwidth)
+            .filter(|&bandwidth| bandwidth < rung.bandwidth)
+            .collect();
+        lower.sort_unstable();
+        lower.dedup();
+        lower.len()
+    };
+    let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
+    Kept {
+        rungs: ladder.rungs.iter().map(stays).collect(),
+        renditions: vec![true; ladder.renditions.len()],
+    }
+}
+
+/// The rung at index `rung` alone, with its redundant copies.
+#[must_use]
+pub fn single(ladder: &Ladder, rung: usize) -> Kept {
+    let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
+    let chosen = ladder.rungs.get(rung).map(|r| original(rung, r));
+    let rungs = ladder.rungs.iter().enumerate();
+    let stays = |(index, rung)| Some(original(index, rung)) == chosen;
+    Kept {
+        rungs: rungs.map(stays).collect(),
+        renditions: vec![true; ladder.renditions.len()],
+    }
+}
+
+/// The conditions of a filter on rungs, each with what it is called.
+fn conditions(filter: &Filter) -> Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> {
+    let mut conditions: Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> = Vec::new();
+    if let Some(least) = filter.bitrate_min {
+        let fulfils = move |rung: &Rung| rung.bandwidth >= least;
+        conditions.push(("so high a bitrate", Box::new(fulfils)));
+    }
+    if let Some(most) = filter.bitrate_max {
+        let fulfils = move |rung: &Rung| rung.bandwidth <= most;
+        conditions.push(("so low a bitrate", Box::new(fulfils)));
+    }
+    if let Some(most) = filter.height_max {
+        let fulfils = move |rung: &Rung| rung.height.is_none_or(|height| height <= most);
+        conditions.push(("so few lines", Box::new(fulfils)));
+    }
+    if !filter.codecs.is_empty() {
+        let fulfils = |rung: &Rung| !rung.has_video || has_codec(&rung.codecs, &filter.codecs);
+        conditions.push(("one of these codecs", Box::new(fulfils)));
+    }
+    if let Some(range) = filter.range {
+        let fulfils = move |rung: &Rung| rung.range.is_none_or(|own| own == range);
+        conditions.push(("this dynamic range", Box::new(fulfils)));
+    }
+    conditions
+}
+
+/// Whether one of `codecs` is of one of `families`, or nothing is known of them.
+fn has_codec(codecs: &str, families: &[String]) -> bool {
+    let family = |codec: &str| {
+        let codec = codec.trim();
+        let (family, _) = codec.split_once('.').unwrap_or((codec, ""));
+        family.to_ascii_lowercase()
+    };
+    let is_known = !codecs.trim().is_empty() && !codecs.contains("{$");
+    !is_known || codecs.split(',').any(|c| families.contains(&family(c)))
+}
+
+/// Which renditions are of one of `languages`, or of none that is known.
+fn renditions(ladder: &Ladder, languages: &[String]) -> Result<Vec<bool>, Error> {
+    let stays = |rendition: &Rendition| match &rendition.language {
+        Some(language) if !languages.is_empty() => languages.iter().any(|l| covers(l, language)),
+        Some(_) | None => true,
+    };
+    let audio = || {
+        let all = ladder.renditions.iter();
+        all.filter(|rendition| rendition.kind == RenditionKind::Audio)
+    };
+    if audio().next().is_some() && !audio().any(stays) {
+        return Err(Error::Emptied("one of these languages"));
+    }
+    Ok(ladder.renditions.iter().map(stays).collect())
+}
+
+/// Whether the language range `wide` takes in `tag` (RFC 4647 section 3.3.1).
+fn covers(wide: &str, tag: &str) -> bool {
+    let rest = tag.strip_prefix(wide);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// The smaller one of two bounds, of which either may be missing.
+fn least<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What two lists agree on, pair by pair; an empty one agrees to everything.
+fn common<'a>(
+    one: &'a [String],
+    other: &'a [String],
+    what: &'static str,
+    agree: impl Fn(&'a str, &'a str) -> Option<&'a str>,
+) -> Result<Vec<String>, Error> {
+    if one.is_empty() || other.is_empty() {
+        let either = if one.is_empty() { other } else { one };
+        return Ok(either.to_vec());
+    }
+    let pairs = one
+        .iter()
+        .flat_map(|a| other.iter().map(move |b| (a.as_str(), b.as_str())));
+    let mut agreed: Vec<String> = Vec::new();
+    for text in pairs.filter_map(|(a, b)| agree(a, b)) {
+        if !agreed.iter().any(|known| known == text) {
+            agreed.push(text.to_owned());
+        }
+    }
+    match agreed.is_empty() {
+        true => Err(Error::Contradiction(what)),
+        false => Ok(agreed),
+    }
+}
+
+const BITRATE: &str = "bitrate";
+const CODECS: &str = "codecs";
+const RANGE: &str = "dynamic range";
+const LANGUAGE: &str = "language";

@@ -1,21 +1,45 @@
 //! HLS playlists (RFC 8216bis), line by line.
 
-use crate::manifest::ladder::Ladder;
+mod address;
+mod decimal;
+mod group;
+mod layout;
+mod line;
+mod media;
+mod variant;
+mod write;
+
+use crate::manifest::ladder::{First, Ladder, Rung};
 use crate::manifest::plan::Plan;
 use crate::manifest::uri::Rebase;
+use layout::{Layout, Order};
+use variant::{Picture, Variant};
 
 /// A multivariant playlist that was read.
 #[derive(Debug)]
 pub struct Multivariant<'a> {
     text: &'a [u8],
+    layout: Layout<'a>,
     ladder: Ladder,
 }
 
 impl<'a> Multivariant<'a> {
-    /// Reads a multivariant playlist; `None` for what is none, or cannot be understood.
+    /// Reads a multivariant playlist; `None` for what is none.
+    ///
+    /// Where variants cannot be told apart (one lacks its URI or its bitrate), the ladder is
+    /// empty, and no plan changes more than URIs.
     #[must_use]
-    pub fn parse(_text: &'a [u8]) -> Option<Self> {
-        None
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let layout = Layout::read(text)?;
+        let ladder = match layout.order {
+            Order::Clear => ladder(&layout),
+            Order::Unclear => Ladder::default(),
+        };
+        Some(Self {
+            text,
+            layout,
+            ladder,
+        })
     }
 
     /// What it offers.
@@ -26,13 +50,56 @@ impl<'a> Multivariant<'a> {
 
     /// Writes it by `plan`.
     #[must_use]
-    pub fn write(&self, _plan: &Plan) -> Vec<u8> {
-        self.text.to_vec()
+    pub fn write(&self, plan: &Plan) -> Vec<u8> {
+        write::write(self.text, &self.layout, &self.ladder, plan)
     }
 }
 
 /// Writes a media playlist with its URIs rebased; `None` where nothing changes.
 #[must_use]
-pub fn rebase_media(_text: &[u8], _rebase: &Rebase) -> Option<Vec<u8>> {
-    None
+pub fn rebase_media(text: &[u8], rebase: &Rebase) -> Option<Vec<u8>> {
+    media::rebase(text, rebase)
+}
+
+fn ladder(layout: &Layout<'_>) -> Ladder {
+    let has_video = have_video(&layout.variants);
+    let places = group::places(&layout.variants, &has_video, &layout.offers);
+    let members = layout.variants.iter().zip(&layout.uris);
+    let rungs = members.zip(has_video).zip(places);
+    let rung =
+        |(((variant, uri), has_video), place): (((&Variant<'_>, &&[u8]), _), group::Place)| {
+            let bandwidth = variant.bandwidth.unwrap_or_default();
+            let playlist = std::str::from_utf8(uri).ok();
+            Rung {
+                bandwidth,
+                average: variant.average.unwrap_or(bandwidth),
+                height: variant.resolution.map(|(_, height)| height),
+                codecs: variant.codecs.to_owned(),
+                range: variant.dynamic_range().filter(|_| has_video),
+                group: place.group,
+                copy_of: place.copy_of,
+                has_video,
+                score: variant.score,
+                first: First {
+                    playlist: playlist.map(str::to_owned),
+                    ..First::default()
+                },
+            }
+        };
+    Ladder {
+        rungs: rungs.map(rung).collect(),
+        renditions: layout.renditions.clone(),
+    }
+}
+
+/// Which variants have a picture. Those of which nothing is known have one if no other does.
+fn have_video(variants: &[Variant<'_>]) -> Vec<bool> {
+    let pictures: Vec<Picture> = variants.iter().map(Variant::picture).collect();
+    let is_known = pictures.contains(&Picture::Shown);
+    let has = |picture| match picture {
+        Picture::Shown => true,
+        Picture::Absent => false,
+        Picture::Unknown => !is_known,
+    };
+    pictures.into_iter().map(has).collect()
 }

@@ -29,6 +29,9 @@ pub struct Rung {
     /// class, audio group, pathway, protection, and in DASH adaptation set and period. A client
     /// that can play one can play all of them.
     pub group: usize,
+    /// The first rung that is the same from another place (redundant variants of HLS, on whatever
+    /// pathway); `None` for that one itself. Copies stay and go together.
+    pub copy_of: Option<usize>,
     /// Whether there is a picture.
     pub has_video: bool,
     /// The author's preference (HLS SCORE in thousandths), higher first.

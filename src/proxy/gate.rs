@@ -61,6 +61,12 @@ impl Gate {
         self.lock().total
     }
 
+    /// Most connections that may be open.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.connections_max
+    }
+
     /// Counts a connection in. Connections without an address (none today) share one count.
     ///
     /// # Errors

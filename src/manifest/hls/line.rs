@@ -1,0 +1,177 @@
+//! Lines of a playlist, with the places they stand at, and the attribute lists in them.
+//!
+//! Lossless: the lines follow each other without a gap from the first byte to the last one. Lines
+//! end in LF or CR LF (draft-pantos-hls-rfc8216bis section 4.1), the last one perhaps in nothing.
+
+use std::ops::Range;
+
+/// What UTF-8 files may begin with; playlists must not, but some do.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// Where it begins.
+    pub start: usize,
+    /// Without its end.
+    pub text: &'a [u8],
+    /// Where the next one begins.
+    pub next: usize,
+}
+
+/// The lines of a text.
+#[derive(Debug, Clone)]
+pub(super) struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines of a playlist behind its first one; `None` where that is not `#EXTM3U`.
+    pub(super) fn of_playlist(text: &'a [u8]) -> Option<Self> {
+        let mut lines = Self { text, at: 0 };
+        let first = lines.next()?.text;
+        let first = first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first);
+        (first.trim_ascii_end() == b"#EXTM3U").then_some(lines)
+    }
+
+    /// Where the next line begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        let start = self.at;
+        let rest = self.text.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = memchr::memchr(b'\n', rest);
+        let text = length.map_or(rest, |length| rest.get(..length).unwrap_or(rest));
+        self.at = start + length.map_or(rest.len(), |length| length + 1);
+        Some(Line {
+            start,
+            text: text.strip_suffix(b"\r").unwrap_or(text),
+            next: self.at,
+        })
+    }
+}
+
+impl<'a> Line<'a> {
+    /// The name of a tag without `#EXT-X-`, and what follows its colon; `None` for other lines.
+    pub(super) fn tag(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let tag = self.text.strip_prefix(b"#EXT-X-")?;
+        let end = tag.iter().position(|&byte| byte == b':');
+        let (name, value) = tag.split_at_checked(end.unwrap_or(tag.len()))?;
+        Some((name, value.strip_prefix(b":").unwrap_or(value)))
+    }
+
+    /// Whether it is a URI: neither blank, nor a comment or tag.
+    pub(super) fn is_uri(&self) -> bool {
+        let text = self.text.trim_ascii();
+        !text.is_empty() && !text.starts_with(b"#")
+    }
+
+    /// Where in the playlist the URI of this line stands, without the blanks around it.
+    pub(super) fn uri(&self) -> Range<usize> {
+        let start = self.start + self.text.len() - self.text.trim_ascii_start().len();
+        start..start + self.text.trim_ascii().len()
+    }
+
+    /// The attributes of this line, of which `list` is the end.
+    pub(super) fn attributes(&self, list: &'a [u8]) -> Attributes<'a> {
+        Attributes {
+            rest: list,
+            end: self.start + self.text.len(),
+        }
+    }
+}
+
+/// An attribute of a tag (section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attribute<'a> {
+    pub name: &'a [u8],
+    /// Without its quotes.
+    pub value: &'a [u8],
+    /// Where in the playlist the value begins.
+    pub start: usize,
+    pub form: Form,
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Quoted,
+    Bare,
+}
+
+/// The attributes of a list, up to the first thing that is none.
+#[derive(Debug, Clone)]
+pub(super) struct Attributes<'a> {
+    rest: &'a [u8],
+    end: usize,
+}
+
+impl<'a> Attributes<'a> {
+    /// Splits `length` bytes off, and the byte behind them.
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest.get(1..).unwrap_or_default();
+        Some(taken)
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Attribute<'a>;
+
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        let equals = self.rest.iter().position(|&byte| byte == b'=')?;
+        let name = self.take(equals)?.trim_ascii();
+        let form = match self.rest.strip_prefix(b"\"") {
+            Some(rest) => {
+                self.rest = rest;
+                Form::Quoted
+            }
+            None => Form::Bare,
+        };
+        let start = self.end - self.rest.len();
+        let value = match form {
+            Form::Quoted => {
+                let quote = memchr::memchr(b'"', self.rest)?;
+                let value = self.take(quote)?;
+                let comma = self.rest.iter().position(|&byte| byte == b',');
+                self.take(comma.unwrap_or(self.rest.len()))?;
+                value
+            }
+            Form::Bare => {
+                let comma = self.rest.iter().position(|&byte| byte == b',');
+                self.take(comma.unwrap_or(self.rest.len()))?
+                    .trim_ascii_end()
+            }
+        };
+        Some(Attribute {
+            name,
+            value,
+            start,
+            form,
+        })
+    }
+}
+
+impl<'a> Attribute<'a> {
+    /// The value as text.
+    pub(super) fn text(&self) -> Option<&'a str> {
+        std::str::from_utf8(self.value).ok()
+    }
+
+    /// The value as a decimal integer.
+    pub(super) fn integer(&self) -> Option<u64> {
+        self.text()?.parse().ok()
+    }
+
+    /// Where in the playlist the value stands.
+    pub(super) fn span(&self) -> Range<usize> {
+        self.start..self.start + self.value.len()
+    }
+}
