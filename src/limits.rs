@@ -298,6 +298,16 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(5);
 
+/// Largest MPD that is read. A live window of hours with a timeline for each rung is 1 MiB.
+pub const MPD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Deepest nesting of an MPD that is read: the schema has 8 levels, DRM systems add a few.
+pub const MPD_DEPTH_MAX: usize = 32;
+
+/// Most elements of an MPD that are kept while it is rewritten, each in 80 bytes: hundreds of
+/// periods with ten rungs each.
+pub const MPD_ELEMENTS_MAX: usize = 65_536;
+
 const _: () = assert!(
     SLOT_CHUNKS.is_multiple_of(BLOCK_CHUNKS),
     "a block lies in one slot"

@@ -1,7 +1,37 @@
-//! Media presentation descriptions (ISO/IEC 23009-1), event by event.
+//! Media presentation descriptions (ISO/IEC 23009-1), rewritten without loss.
+//!
+//! Reading yields spans of the input; writing copies the input and replaces spans of it. What no
+//! edit names stays byte for byte: byte order mark, line ends, comments, processing instructions,
+//! CDATA, other namespaces.
+//!
+//! ```text
+//!  text ─► tree ─► offer (with first, picture) ─► Ladder
+//!            │       │
+//!  Plan ─► places, pruning, hints ─► edits ─► text
+//! ```
+//!
+//! Invariants: an MPD that was valid by its schema stays so, but for `ClientDataReporting` and
+//! `ContentSteering`, which are younger than most schemas. No adaptation set is left empty. The
+//! author's own hints win.
+
+mod edits;
+mod first;
+mod hints;
+mod offer;
+mod picture;
+mod places;
+mod pruning;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
+
+use self::edits::Edits;
+use self::offer::Offer;
+use self::places::Places;
+use self::tree::Tree;
 
 /// Why an MPD is not touched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,13 +39,31 @@ pub enum Error {
     /// It is no MPD.
     #[error("no MPD")]
     NotMpd,
+    /// It is no well-formed XML in UTF-8.
+    #[error("malformed XML")]
+    Malformed,
+    /// It brings a document type of its own, whose entities could make anything of it.
+    #[error("a document type definition")]
+    Doctype,
+    /// It refers to an entity that XML does not define.
+    #[error("an undefined entity")]
+    Entity,
+    /// Its elements are nested deeper than [`crate::limits::MPD_DEPTH_MAX`].
+    #[error("nested too deeply")]
+    TooDeep,
+    /// It is larger than [`crate::limits::MPD_BYTES_MAX`], or has more elements than
+    /// [`crate::limits::MPD_ELEMENTS_MAX`].
+    #[error("too large")]
+    TooLarge,
 }
 
 /// An MPD that was read.
 #[derive(Debug)]
 pub struct Mpd<'a> {
-    text: &'a [u8],
-    ladder: Ladder,
+    tree: Tree<'a>,
+    offer: Offer<'a>,
+    places: Places,
+    is_dynamic: bool,
 }
 
 impl<'a> Mpd<'a> {
@@ -23,25 +71,48 @@ impl<'a> Mpd<'a> {
     ///
     /// # Errors
     /// [`Error`] for what is no MPD, is malformed, or uses what is refused (DTDs, entities).
-    pub fn parse(_text: &'a [u8]) -> Result<Self, Error> {
-        Err(Error::NotMpd)
+    pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
+        let text = std::str::from_utf8(text).map_err(|_| Error::Malformed)?;
+        let tree = Tree::parse(text)?;
+        Ok(Self {
+            offer: Offer::read(&tree),
+            places: Places::find(&tree),
+            is_dynamic: first::is_live(&tree),
+            tree,
+        })
     }
 
     /// What it offers.
     #[must_use]
     pub fn ladder(&self) -> &Ladder {
-        &self.ladder
+        &self.offer.ladder
     }
 
     /// Whether players ask for it again and again (`type="dynamic"`).
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
-        false
+        self.is_dynamic
     }
 
     /// Writes it by `plan`.
+    ///
+    /// An MPD that is edited loses its `PatchLocation`s: patches are written for the original.
     #[must_use]
-    pub fn write(&self, _plan: &Plan) -> Vec<u8> {
-        self.text.to_vec()
+    pub fn write(&self, plan: &Plan) -> Vec<u8> {
+        let mut edits = Edits::default();
+        let refresh = plan.refresh.as_deref().filter(|_| self.is_dynamic);
+        self.places.rewrite(&self.tree, plan, refresh, &mut edits);
+        if let Some(kept) = &plan.kept {
+            pruning::prune(&self.tree, &self.offer, kept, &mut edits);
+        }
+        hints::give(&self.tree, &self.offer, plan, &mut edits);
+        if !edits.is_empty()
+            && let Some(root) = self.tree.root()
+        {
+            for patch in self.tree.named(root, "PatchLocation") {
+                edits.remove(&self.tree, patch);
+            }
+        }
+        edits.apply(self.tree.text)
     }
 }

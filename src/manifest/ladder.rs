@@ -45,10 +45,15 @@ pub struct Rung {
 pub struct First {
     /// URI of the media playlist (HLS), as written.
     pub playlist: Option<String>,
-    /// URI of the initialisation segment (DASH), resolved against the manifest, as a path or URL.
+    /// URI of the initialisation segment (DASH) as a reference relative to the manifest, a path or
+    /// a URL.
     pub init: Option<String>,
-    /// URI of the first media segment (DASH), resolved the same way.
+    /// First and last byte of it, where it is a part of a file.
+    pub init_bytes: Option<(u64, u64)>,
+    /// URI of the first media segment (DASH), as `init` is; `None` where it depends on the time.
     pub segment: Option<String>,
+    /// First and last byte of it, where it is a part of a file.
+    pub segment_bytes: Option<(u64, u64)>,
     /// Milliseconds that the first segment plays, where the manifest says.
     pub millis: Option<u64>,
 }

@@ -1,0 +1,279 @@
+//! Where an MPD's URIs lead: `BaseURL`, `Location`, and URIs that do not depend on a `BaseURL`.
+//!
+//! A relative URI within the MPD resolves against the `BaseURL`s around it, so that it is enough to
+//! write the outermost one anew. URIs of the MPD itself (`xlink:href`, `Location`, chaining) resolve
+//! against its address.
+
+use std::ops::Range;
+
+use quick_xml::escape::{escape, unescape};
+
+use super::edits::{Edits, MPD_ORDER};
+use super::tree::{Element, Tree};
+use crate::manifest::plan::{Plan, SteeringHint};
+use crate::manifest::uri::{Rebase, Relative};
+
+/// A property whose value is the address of another MPD.
+const CHAINING: [&str; 2] = ["urn:mpeg:dash:chaining:2016", "urn:mpeg:dash:fallback:2016"];
+
+/// URIs of an MPD, but for those in `BaseURL` and `Location` at its top.
+#[derive(Debug)]
+pub(super) struct Places {
+    spans: Vec<Range<usize>>,
+}
+
+impl Places {
+    /// Finds them. Those that resolve against a `BaseURL` are left out: they need no change.
+    pub(super) fn find(tree: &Tree<'_>) -> Self {
+        let mut spans = Vec::new();
+        for element in tree.elements() {
+            let attributes: &[&str] = match element.name {
+                "SegmentTemplate" => &["media", "index", "initialization", "bitstreamSwitching"],
+                "SegmentURL" => &["media", "index"],
+                "Initialization" | "RepresentationIndex" | "BitstreamSwitching" => &["sourceURL"],
+                "InitializationSet" => &["initialization"],
+                "AdaptationSet" => &["initializationPrincipal"],
+                "UTCTiming" => {
+                    spans.extend(clocks(tree, element));
+                    continue;
+                }
+                "EssentialProperty" | "SupplementalProperty" => {
+                    spans.extend(chained(tree, element));
+                    continue;
+                }
+                "BaseURL" => {
+                    if is_led(&tree.content(element)) {
+                        spans.push(element.inside());
+                    }
+                    continue;
+                }
+                _ => &[],
+            };
+            for attribute in tree.attributes(element) {
+                if attributes.contains(&attribute.name) && is_led(&attribute.text()) {
+                    spans.push(attribute.value);
+                }
+            }
+            if [
+                "Period",
+                "AdaptationSet",
+                "SegmentList",
+                "EventStream",
+                "InitializationSet",
+            ]
+            .contains(&element.name)
+            {
+                spans.extend(tree.xlink(element, "href").map(|href| href.value));
+            }
+        }
+        Self { spans }
+    }
+
+    /// Makes them lead where `plan` wants them. `refresh` is where the MPD is read again.
+    pub(super) fn rewrite(
+        &self,
+        tree: &Tree<'_>,
+        plan: &Plan,
+        refresh: Option<&str>,
+        edits: &mut Edits,
+    ) {
+        let Some(root) = tree.root() else { return };
+        let is_moved = refresh.is_some_and(|refresh| locate(tree, root, (plan, refresh), edits));
+        let rebase = plan.rebase.as_ref().map(|rebase| Rebase {
+            // Some players resolve a `BaseURL` against `Location` at once, others later.
+            relative: if is_moved {
+                Relative::Resolve
+            } else {
+                rebase.relative
+            },
+            ..rebase.clone()
+        });
+        let steering = plan
+            .steering
+            .as_ref()
+            .filter(|hint| can_steer(tree, root, hint, rebase.as_ref()));
+        base(tree, root, (rebase.as_ref(), steering), edits);
+        if let Some(hint) = steering {
+            let markup = format!(
+                "<{p}ContentSteering defaultServiceLocation=\"{}\" queryBeforeStart=\"false\">{}\
+                 </{p}ContentSteering>",
+                escape(&hint.pathway),
+                escape(&hint.url),
+                p = tree.prefix,
+            );
+            edits.insert(tree, root, (MPD_ORDER, "ContentSteering"), &markup);
+        }
+        if let Some(rebase) = &plan.rebase {
+            for location in tree.named(root, "Location").filter(|_| refresh.is_none()) {
+                rewrite(tree, &location.inside(), rebase, edits);
+            }
+            for span in &self.spans {
+                rewrite(tree, span, rebase, edits);
+            }
+        }
+    }
+}
+
+/// The URIs that a player asks for the time.
+fn clocks<'a>(tree: &Tree<'a>, timing: &Element<'a>) -> Vec<Range<usize>> {
+    let scheme = tree.value(timing, "schemeIdUri").unwrap_or_default();
+    let Some(value) = tree
+        .attribute(timing, "value")
+        .filter(|_| scheme.starts_with("urn:mpeg:dash:utc:http-"))
+    else {
+        return Vec::new();
+    };
+    let raw = tree.text.get(value.value.clone()).unwrap_or_default();
+    let mut at = value.value.start;
+    let mut spans = Vec::new();
+    for word in raw.split([' ', '\t', '\r', '\n']) {
+        if is_led(word) {
+            spans.push(at..at.saturating_add(word.len()));
+        }
+        at = at.saturating_add(word.len()).saturating_add(1);
+    }
+    spans
+}
+
+/// The address of the MPD that is played next, or instead.
+fn chained<'a>(tree: &Tree<'a>, property: &Element<'a>) -> Option<Range<usize>> {
+    let scheme = tree.value(property, "schemeIdUri")?;
+    let value = tree.attribute(property, "value")?;
+    CHAINING.contains(&scheme.as_ref()).then_some(value.value)
+}
+
+/// Whether a URI resolves to the same whatever it is relative to, but for its host.
+fn is_led(uri: &str) -> bool {
+    let uri = uri.trim();
+    uri.starts_with('/') || uri.contains("://")
+}
+
+/// Rebases the URI in a span.
+fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Edits) {
+    let raw = tree.text.get(span.clone()).unwrap_or_default();
+    let uri = unescape(raw.trim()).unwrap_or_default();
+    if let Some(rebased) = rebase.apply(&uri) {
+        edits.write(span.clone(), &rebased);
+    }
+}
+
+/// Names `refresh` as the place where the MPD is read again; returns whether it could.
+///
+/// Where the author sends players to other hosts only, they shall go there.
+fn locate(
+    tree: &Tree<'_>,
+    root: &Element<'_>,
+    (plan, refresh): (&Plan, &str),
+    edits: &mut Edits,
+) -> bool {
+    let all: Vec<_> = tree.named(root, "Location").collect();
+    if all.is_empty() {
+        let markup = format!(
+            "<{p}Location>{}</{p}Location>",
+            escape(refresh),
+            p = tree.prefix
+        );
+        edits.insert(tree, root, (MPD_ORDER, "Location"), &markup);
+        return true;
+    }
+    let own = all
+        .into_iter()
+        .filter(|location| is_own(&tree.content(location), plan.rebase.as_ref()));
+    let mut is_moved = false;
+    for location in own {
+        if location.is_empty_tag() {
+            continue;
+        }
+        if is_moved {
+            edits.remove(tree, location);
+        } else {
+            edits.write(location.inside(), refresh);
+        }
+        is_moved = true;
+    }
+    is_moved
+}
+
+/// Whether a URI leads to this site.
+fn is_own(uri: &str, rebase: Option<&Rebase>) -> bool {
+    let Some((scheme, rest)) = uri.split_once("//") else {
+        return !uri.contains(':') || uri.starts_with(['.', '/']);
+    };
+    if scheme.contains('/') {
+        return true;
+    }
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.to_ascii_lowercase();
+    let name = host
+        .rsplit_once(':')
+        .map_or(host.as_str(), |(name, _)| name);
+    rebase.is_some_and(|rebase| rebase.hosts.iter().any(|own| *own == host || own == name))
+}
+
+/// Whether players can be steered as `hint` wants: nothing of the author's stands against it, and
+/// what they are steered away from is this site.
+fn can_steer(
+    tree: &Tree<'_>,
+    root: &Element<'_>,
+    hint: &SteeringHint,
+    rebase: Option<&Rebase>,
+) -> bool {
+    let is_steered = tree
+        .elements()
+        .iter()
+        .any(|element| element.name == "ContentSteering");
+    if is_steered {
+        return false;
+    }
+    let bases: Vec<_> = tree.named(root, "BaseURL").collect();
+    let is_ours = |base: &Element<'_>| !base.is_empty_tag() && is_own(&tree.content(base), rebase);
+    match bases.as_slice() {
+        [] => true,
+        [base] if tree.attribute(base, "serviceLocation").is_none() => is_ours(base),
+        all => all.iter().filter(|base| is_ours(base)).any(|base| {
+            tree.value(base, "serviceLocation").as_deref() == Some(hint.pathway.as_str())
+        }),
+    }
+}
+
+/// Writes the outermost bases anew, or gives the MPD one.
+fn base(
+    tree: &Tree<'_>,
+    root: &Element<'_>,
+    (rebase, steering): (Option<&Rebase>, Option<&SteeringHint>),
+    edits: &mut Edits,
+) {
+    let mut bases = tree.named(root, "BaseURL").peekable();
+    let here = |rebase: &Rebase| rebase.apply("./");
+    if bases.peek().is_none() {
+        let place = rebase.and_then(here);
+        let location =
+            steering.map(|hint| format!(" serviceLocation=\"{}\"", escape(&hint.pathway)));
+        if place.is_some() || location.is_some() {
+            let markup = format!(
+                "<{p}BaseURL{}>{}</{p}BaseURL>",
+                location.unwrap_or_default(),
+                escape(place.as_deref().unwrap_or("./")),
+                p = tree.prefix,
+            );
+            edits.insert(tree, root, (MPD_ORDER, "BaseURL"), &markup);
+        }
+        return;
+    }
+    for base in bases {
+        if let Some(hint) = steering
+            && tree.value(base, "serviceLocation").is_none()
+        {
+            edits.add_attribute(base, "serviceLocation", &hint.pathway);
+        }
+        let uri = tree.content(base);
+        // Those that do not depend on where the MPD is are among the places.
+        if !is_led(&uri)
+            && !base.is_empty_tag()
+            && let Some(rebased) =
+                rebase.and_then(|rebase| rebase.apply(if uri.is_empty() { "./" } else { &uri }))
+        {
+            edits.write(base.inside(), &rebased);
+        }
+    }
+}
