@@ -6,6 +6,7 @@ mod group;
 mod layout;
 mod line;
 mod media;
+pub mod segments;
 mod variant;
 mod write;
 

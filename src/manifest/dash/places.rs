@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use quick_xml::escape::{escape, unescape};
+use quick_xml::escape::escape;
 
 use super::edits::{Edits, MPD_ORDER};
 use super::tree::{Element, Tree};
@@ -150,9 +150,7 @@ fn is_led(uri: &str) -> bool {
 
 /// Rebases the URI in a span.
 fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Edits) {
-    let raw = tree.text.get(span.clone()).unwrap_or_default();
-    let uri = unescape(raw.trim()).unwrap_or_default();
-    if let Some(rebased) = rebase.apply(&uri) {
+    if let Some(rebased) = rebase.apply(&tree.plain(span.clone())) {
         edits.write(span.clone(), &rebased);
     }
 }
@@ -194,20 +192,15 @@ fn locate(
     is_moved
 }
 
-/// Whether a URI leads to this site.
+/// Whether a URI leads to this site: whether a prefix would be put before its path.
 fn is_own(uri: &str, rebase: Option<&Rebase>) -> bool {
-    let Some((scheme, rest)) = uri.split_once("//") else {
-        return !uri.contains(':') || uri.starts_with(['.', '/']);
+    let probe = Rebase {
+        object: "/".to_owned(),
+        prefix: "/-".to_owned(),
+        hosts: rebase.map_or_else(Vec::new, |rebase| rebase.hosts.clone()),
+        relative: Relative::Resolve,
     };
-    if scheme.contains('/') {
-        return true;
-    }
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.to_ascii_lowercase();
-    let name = host
-        .rsplit_once(':')
-        .map_or(host.as_str(), |(name, _)| name);
-    rebase.is_some_and(|rebase| rebase.hosts.iter().any(|own| *own == host || own == name))
+    probe.apply(uri).is_some()
 }
 
 /// Whether players can be steered as `hint` wants: nothing of the author's stands against it, and

@@ -159,7 +159,12 @@ impl<'a> Tree<'a> {
 
     /// The text that an element holds, without white space around it.
     pub(super) fn content(&self, of: &Element<'a>) -> Cow<'a, str> {
-        let raw = self.text.get(of.inside()).unwrap_or_default().trim();
+        self.plain(of.inside())
+    }
+
+    /// What the markup in a span says, without white space around it.
+    pub(super) fn plain(&self, span: Range<usize>) -> Cow<'a, str> {
+        let raw = self.text.get(span).unwrap_or_default().trim();
         if !raw.contains(['<', '&']) {
             return Cow::Borrowed(raw);
         }

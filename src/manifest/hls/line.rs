@@ -29,10 +29,15 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of a playlist behind its first one; `None` where that is not `#EXTM3U`.
     pub(super) fn of_playlist(text: &'a [u8]) -> Option<Self> {
-        let mut lines = Self { text, at: 0 };
+        let mut lines = Self::whole(text);
         let first = lines.next()?.text;
         let first = first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first);
         (first.trim_ascii_end() == b"#EXTM3U").then_some(lines)
+    }
+
+    /// All lines, whatever the first one is.
+    pub(super) fn whole(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
     }
 
     /// Where the next line begins.
