@@ -61,7 +61,10 @@ pub(super) fn lower(mpd: &Mpd<'_>) -> Kept {
     let sum: u64 = rungs.iter().map(|rung| rung.bandwidth).sum();
     let count = u64::try_from(rungs.len()).unwrap();
     Kept {
-        rungs: rungs.iter().map(|rung| rung.bandwidth * count <= sum).collect(),
+        rungs: rungs
+            .iter()
+            .map(|rung| rung.bandwidth * count <= sum)
+            .collect(),
         renditions: vec![true; mpd.ladder().renditions.len()],
     }
 }
@@ -90,7 +93,10 @@ fn filtering_leaves_the_other_rungs_as_they_are_and_no_set_empty() {
         let text = mpd.write(&plan);
         let after = Mpd::parse(&text).unwrap();
         let after = &after.ladder().rungs;
-        let bare = |rung: &Rung| Rung { group: 0, ..rung.clone() };
+        let bare = |rung: &Rung| Rung {
+            group: 0,
+            ..rung.clone()
+        };
         let mut left = after.iter().map(bare).peekable();
         let mut groups = BTreeSet::new();
         for (rung, is_kept) in before.iter().zip(&kept.rungs) {
@@ -132,8 +138,8 @@ fn events(text: &[u8]) -> Vec<String> {
             Event::Start(tag) => {
                 // Within a period a `BaseURL` may only change its host's path.
                 let name = tag.local_name();
-                let is_hint = HINTS.contains(&name.as_ref())
-                    && (depth < 2 || name.as_ref() != "BaseURL");
+                let is_hint =
+                    HINTS.contains(&name.as_ref()) && (depth < 2 || name.as_ref() != "BaseURL");
                 if is_hint && skipped.is_none() {
                     skipped = Some(depth);
                 }
@@ -184,7 +190,10 @@ fn a_full_plan_makes_the_intended_edits_only() {
         assert_eq!(rungs(&mpd), rungs(&again), "{name}");
         assert_eq!(mpd.ladder().renditions, again.ladder().renditions, "{name}");
         let twice = again.write(&full(Relative::Inherit));
-        assert!(twice == written, "{name}: a second pass finds everything done");
+        assert!(
+            twice == written,
+            "{name}: a second pass finds everything done"
+        );
         edited += usize::from(written != text);
     }
     assert!(edited >= ALL.len());
@@ -264,11 +273,18 @@ fn what_was_valid_by_the_schema_is_valid_afterwards() {
             let mut plan = full(relative);
             plan.kept = Some(lower(&mpd));
             let written = without_young(mpd.write(&plan));
-            after.push(put(&format!("{place}-{relative:?}.mpd"), written.as_bytes()));
+            after.push(put(
+                &format!("{place}-{relative:?}.mpd"),
+                written.as_bytes(),
+            ));
         }
     }
     let still = valid(&schema, &after);
     for path in after {
-        assert!(still.contains(&path), "{}", std::fs::read_to_string(&path).unwrap());
+        assert!(
+            still.contains(&path),
+            "{}",
+            std::fs::read_to_string(&path).unwrap()
+        );
     }
 }

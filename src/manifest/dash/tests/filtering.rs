@@ -25,10 +25,15 @@ fn rungs_are_left_out_of_each_period_and_bounds_follow() {
         replaced(
             PERIODS,
             &[
-                ("maxBandwidth=\"4800000\" maxWidth=\"1920\" maxHeight=\"1080\"",
-                 "maxBandwidth=\"2400000\" maxWidth=\"1280\" maxHeight=\"720\""),
-                ("\n      <Representation id=\"v3\" bandwidth=\"4800000\" width=\"1920\" \
-                  height=\"1080\"/>", ""),
+                (
+                    "maxBandwidth=\"4800000\" maxWidth=\"1920\" maxHeight=\"1080\"",
+                    "maxBandwidth=\"2400000\" maxWidth=\"1280\" maxHeight=\"720\""
+                ),
+                (
+                    "\n      <Representation id=\"v3\" bandwidth=\"4800000\" width=\"1920\" \
+                  height=\"1080\"/>",
+                    ""
+                ),
             ]
         )
     );
@@ -47,13 +52,24 @@ fn a_period_without_a_stand_in_stays_whole() {
 
 #[test]
 fn languages_are_left_out_with_what_refers_to_them() {
-    let text = kept(PERIODS, |_| true, |one| one.language.as_deref() == Some("de"));
+    let text = kept(
+        PERIODS,
+        |_| true,
+        |one| one.language.as_deref() == Some("de"),
+    );
     let mpd = Mpd::parse(text.as_bytes()).unwrap();
-    let languages = mpd.ladder().renditions.iter().map(|one| one.language.as_deref());
+    let languages = mpd
+        .ladder()
+        .renditions
+        .iter()
+        .map(|one| one.language.as_deref());
     assert_eq!(languages.collect::<Vec<_>>(), [Some("de")]);
     assert!(text.contains("<Subset contains=\"1\"/>"));
     let silent = kept(PERIODS, |_| true, |_| false);
-    assert!(silent.contains("id=\"a1\"") && silent.contains("id=\"a3\""), "sound stays");
+    assert!(
+        silent.contains("id=\"a1\"") && silent.contains("id=\"a3\""),
+        "sound stays"
+    );
     assert!(!silent.contains("id=\"t1\""), "subtitles may all go");
 }
 
@@ -68,13 +84,24 @@ fn what_a_kept_representation_depends_on_is_kept() {
 fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
     let without = kept(PREFIXED, |rung| rung.codecs.starts_with("avc1"), |_| true);
     for (id, stays) in [
-        ("base", true), ("more", false), ("foreign", true), ("h1", false), ("h2", false),
-        ("trick", true), ("thumbs", true), ("5", false),
+        ("base", true),
+        ("more", false),
+        ("foreign", true),
+        ("h1", false),
+        ("h2", false),
+        ("trick", true),
+        ("thumbs", true),
+        ("5", false),
     ] {
         assert_eq!(without.contains(&format!(" id=\"{id}\"")), stays, "{id}");
     }
     let other = kept(PREFIXED, |rung| rung.codecs.starts_with("hvc1"), |_| true);
-    for (id, stays) in [("base", false), ("h1", true), ("trick", false), ("thumbs", true)] {
+    for (id, stays) in [
+        ("base", false),
+        ("h1", true),
+        ("trick", false),
+        ("thumbs", true),
+    ] {
         assert_eq!(other.contains(&format!(" id=\"{id}\"")), stays, "{id}");
     }
     assert!(other.contains("m:Preselection"));
@@ -83,5 +110,11 @@ fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
 #[test]
 fn sound_is_filtered_where_it_is_the_ladder() {
     let text = kept(SOUND, |rung| rung.bandwidth < 64_000, |_| true);
-    assert_eq!(text, replaced(SOUND, &[("<Representation id=\"2\" bandwidth=\"96000\"/>", "")]));
+    assert_eq!(
+        text,
+        replaced(
+            SOUND,
+            &[("<Representation id=\"2\" bandwidth=\"96000\"/>", "")]
+        )
+    );
 }

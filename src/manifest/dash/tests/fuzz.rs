@@ -11,12 +11,52 @@ const ROUNDS: u32 = 1500;
 
 /// Pieces that parsers stumble over.
 const PIECES: &[&str] = &[
-    "<", ">", "/>", "</", "\"", "'", "&", "&amp;", "&#0;", "&x;", "<![CDATA[", "]]>", "<!--", "-->",
-    "<?", "?>", "=", ":", " ", "\r\n", "\u{feff}", "é", "\u{1f3ac}", "<BaseURL>", "</BaseURL>",
-    "<BaseURL/>", "<Location>/x</Location>", "<ServiceDescription/>", "<ContentSteering/>", "$$",
-    "<OperatingBandwidth mediaType=\"video\"/>", "xmlns=\"\"", "dependencyId=\"1\"", "$Number%99d$",
-    "18446744073709551616", "-1", "<Period>", "</Period>", "<AdaptationSet>", "<Representation/>",
-    "type=\"dynamic\"", "<!DOCTYPE a>", "/", "//", "https://edge.example/", "../../..",
+    "<",
+    ">",
+    "/>",
+    "</",
+    "\"",
+    "'",
+    "&",
+    "&amp;",
+    "&#0;",
+    "&x;",
+    "<![CDATA[",
+    "]]>",
+    "<!--",
+    "-->",
+    "<?",
+    "?>",
+    "=",
+    ":",
+    " ",
+    "\r\n",
+    "\u{feff}",
+    "é",
+    "\u{1f3ac}",
+    "<BaseURL>",
+    "</BaseURL>",
+    "<BaseURL/>",
+    "<Location>/x</Location>",
+    "<ServiceDescription/>",
+    "<ContentSteering/>",
+    "$$",
+    "<OperatingBandwidth mediaType=\"video\"/>",
+    "xmlns=\"\"",
+    "dependencyId=\"1\"",
+    "$Number%99d$",
+    "18446744073709551616",
+    "-1",
+    "<Period>",
+    "</Period>",
+    "<AdaptationSet>",
+    "<Representation/>",
+    "type=\"dynamic\"",
+    "<!DOCTYPE a>",
+    "/",
+    "//",
+    "https://edge.example/",
+    "../../..",
 ];
 
 fn mutate(random: &mut fastrand::Rng, text: &mut Vec<u8>, other: &[u8]) {
@@ -72,7 +112,9 @@ fn check(random: &mut fastrand::Rng, text: &[u8]) -> bool {
 
 #[test]
 fn no_mutation_makes_it_panic_or_write_what_cannot_be_read() {
-    let seconds = std::env::var("WEIR_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("WEIR_FUZZ_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let seed = seconds.map_or(4, |_| fastrand::u64(..));
     let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
     let mut random = fastrand::Rng::with_seed(seed);

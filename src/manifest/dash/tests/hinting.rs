@@ -35,7 +35,10 @@ fn the_start_is_merged_into_the_service_description_in_force() {
     let expected = replaced(
         LIVE,
         &[
-            ("\r\n\t<PatchLocation ttl='60'>patch.mpp?id=live</PatchLocation>", ""),
+            (
+                "\r\n\t<PatchLocation ttl='60'>patch.mpp?id=live</PatchLocation>",
+                "",
+            ),
             ("max='1.04'/>", &format!("max='1.04'/>\r\n\t\t{TARGET}")),
         ],
     );
@@ -89,7 +92,10 @@ fn the_authors_demands_win() {
         let text = replaced(LIVE, &[("max='1.04'/>", element.as_str())]);
         let text = replaced(
             &text,
-            &[("\r\n\t<PatchLocation ttl='60'>patch.mpp?id=live</PatchLocation>", "")],
+            &[(
+                "\r\n\t<PatchLocation ttl='60'>patch.mpp?id=live</PatchLocation>",
+                "",
+            )],
         );
         let element = format!("<OperatingBandwidth {authored}");
         let merged = expected.map(|target| format!("{element} target=\"{target}\""));
@@ -132,7 +138,11 @@ fn reports_are_asked_for_once_and_escaped() {
     assert!(text.contains("sessionID=\"s&quot;1\" includeInRequests=\"segment\"/>"));
     assert!(text.contains("<Latency target='3000' max='6000'/>"));
     assert_eq!(text.matches("<ServiceDescription").count(), 1);
-    assert_eq!(written(&text, &report()), text, "the author's request stays");
+    assert_eq!(
+        written(&text, &report()),
+        text,
+        "the author's request stays"
+    );
 }
 
 #[test]
@@ -140,12 +150,18 @@ fn steering_comes_with_a_base_that_can_be_steered() {
     let steering = "<ContentSteering defaultServiceLocation=\"here\" queryBeforeStart=\"false\">\
                     https://edge.example/steer?a=1&amp;b=2</ContentSteering>";
     let text = written(SOUND, &steer());
-    assert!(text.contains("<BaseURL serviceLocation=\"here\">./</BaseURL>"), "{text}");
+    assert!(
+        text.contains("<BaseURL serviceLocation=\"here\">./</BaseURL>"),
+        "{text}"
+    );
     assert!(text.contains(steering));
     assert_eq!(written(&text, &steer()), text, "once is enough");
     let based = |base: &str| SOUND.replace("<Period>", &format!("{base}<Period>"));
     for (base, expected) in [
-        ("<BaseURL>a/</BaseURL>", Some("<BaseURL serviceLocation=\"here\">a/</BaseURL>")),
+        (
+            "<BaseURL>a/</BaseURL>",
+            Some("<BaseURL serviceLocation=\"here\">a/</BaseURL>"),
+        ),
         (
             "<BaseURL>https://edge.example/a/</BaseURL>",
             Some("<BaseURL serviceLocation=\"here\">https://edge.example/~sid/a/</BaseURL>"),

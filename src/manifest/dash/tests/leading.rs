@@ -14,13 +14,19 @@ fn moved(relative: Relative) -> Plan {
 const ROOTED: [(&str, &str); 4] = [
     ("\"/sound/init.mp4\"", "\"/~sid/sound/init.mp4\""),
     ("\"/sound/$Number$.m4s\"", "\"/~sid/sound/$Number$.m4s\""),
-    ("https://EDGE.example/end/", "https://EDGE.example/~sid/end/"),
+    (
+        "https://EDGE.example/end/",
+        "https://EDGE.example/~sid/end/",
+    ),
     ("\"/root/c.mp4\"", "\"/~sid/root/c.mp4\""),
 ];
 
 #[test]
 fn below_a_prefix_only_rooted_uris_change() {
-    assert_eq!(written(PERIODS, &moved(Relative::Inherit)), replaced(PERIODS, &ROOTED));
+    assert_eq!(
+        written(PERIODS, &moved(Relative::Inherit)),
+        replaced(PERIODS, &ROOTED)
+    );
 }
 
 #[test]
@@ -30,14 +36,29 @@ fn elsewhere_the_outermost_base_is_written() {
         "</ProgramInformation>\n  <BaseURL>/~sid/films/one/</BaseURL>",
     );
     let replacements = [&ROOTED[..], &[base]].concat();
-    assert_eq!(written(PERIODS, &moved(Relative::Resolve)), replaced(PERIODS, &replacements));
+    assert_eq!(
+        written(PERIODS, &moved(Relative::Resolve)),
+        replaced(PERIODS, &replacements)
+    );
     for (base, expected) in [
-        ("<BaseURL>../two/</BaseURL>", "<BaseURL>/~sid/films/two/</BaseURL>"),
-        ("<BaseURL> a&amp;b/ </BaseURL>", "<BaseURL>/~sid/films/one/a&amp;b/</BaseURL>"),
-        ("<BaseURL><![CDATA[a&b/]]></BaseURL>", "<BaseURL>/~sid/films/one/a&amp;b/</BaseURL>"),
+        (
+            "<BaseURL>../two/</BaseURL>",
+            "<BaseURL>/~sid/films/two/</BaseURL>",
+        ),
+        (
+            "<BaseURL> a&amp;b/ </BaseURL>",
+            "<BaseURL>/~sid/films/one/a&amp;b/</BaseURL>",
+        ),
+        (
+            "<BaseURL><![CDATA[a&b/]]></BaseURL>",
+            "<BaseURL>/~sid/films/one/a&amp;b/</BaseURL>",
+        ),
         ("<BaseURL/>", "<BaseURL/>"),
         ("<BaseURL></BaseURL>", "<BaseURL>/~sid/films/one/</BaseURL>"),
-        ("<BaseURL>https://cdn.example/</BaseURL>", "<BaseURL>https://cdn.example/</BaseURL>"),
+        (
+            "<BaseURL>https://cdn.example/</BaseURL>",
+            "<BaseURL>https://cdn.example/</BaseURL>",
+        ),
     ] {
         let text = format!("<MPD>{base}<Period><BaseURL>inner/</BaseURL></Period></MPD>");
         let written = written(&text, &moved(Relative::Resolve));
@@ -67,7 +88,11 @@ fn a_live_mpd_is_read_again_where_it_was_rewritten() {
         refresh: plan.refresh,
         ..Plan::default()
     };
-    assert_eq!(written(PERIODS, &still), PERIODS, "what is not live is not read again");
+    assert_eq!(
+        written(PERIODS, &still),
+        PERIODS,
+        "what is not live is not read again"
+    );
 }
 
 #[test]
@@ -89,7 +114,10 @@ fn an_authors_location_elsewhere_is_left_alone() {
     };
     let mpd = |locations: &str| format!("<MPD type='dynamic'>{locations}<Period/></MPD>");
     for (authored, expected) in [
-        ("<Location>https://a.example/m.mpd</Location>", "<Location>https://a.example/m.mpd</Location>"),
+        (
+            "<Location>https://a.example/m.mpd</Location>",
+            "<Location>https://a.example/m.mpd</Location>",
+        ),
         (
             "<Location>https://edge.example/m.mpd</Location>",
             "<BaseURL>/~sid/films/one/</BaseURL><Location>/~sid/r.mpd</Location>",
@@ -101,6 +129,9 @@ fn an_authors_location_elsewhere_is_left_alone() {
     ] {
         assert_eq!(written(&mpd(authored), &plan), mpd(expected));
     }
-    let kept = written(&mpd("<Location>/m.mpd</Location>"), &moved(Relative::Inherit));
+    let kept = written(
+        &mpd("<Location>/m.mpd</Location>"),
+        &moved(Relative::Inherit),
+    );
     assert_eq!(kept, mpd("<Location>/~sid/m.mpd</Location>"));
 }

@@ -14,7 +14,14 @@ fn rungs_are_the_video_of_all_periods_with_the_sound_that_plays_beside_it() {
     let rungs: Vec<_> = ladder
         .rungs
         .iter()
-        .map(|rung| (rung.bandwidth, rung.height, rung.codecs.as_str(), rung.group))
+        .map(|rung| {
+            (
+                rung.bandwidth,
+                rung.height,
+                rung.codecs.as_str(),
+                rung.group,
+            )
+        })
         .collect();
     assert_eq!(
         rungs,
@@ -44,7 +51,11 @@ fn rungs_are_the_video_of_all_periods_with_the_sound_that_plays_beside_it() {
 
 #[test]
 fn first_bytes_are_found_whichever_way_segments_are_named() {
-    let found: Vec<First> = ladder(PERIODS).rungs.into_iter().map(|one| one.first).collect();
+    let found: Vec<First> = ladder(PERIODS)
+        .rungs
+        .into_iter()
+        .map(|one| one.first)
+        .collect();
     assert_eq!(
         found[0],
         First {
@@ -74,14 +85,21 @@ fn first_bytes_are_found_whichever_way_segments_are_named() {
     );
     let live = &ladder(LIVE).rungs[1].first;
     assert_eq!(live.init.as_deref(), Some("sd/i.mp4"));
-    assert_eq!(live.segment, None, "where live playback starts is not known");
+    assert_eq!(
+        live.segment, None,
+        "where live playback starts is not known"
+    );
     assert_eq!(live.millis, Some(2000));
 }
 
 #[test]
 fn trick_modes_thumbnails_and_other_namespaces_are_no_rungs() {
     let ladder = ladder(PREFIXED);
-    let rungs: Vec<_> = ladder.rungs.iter().map(|one| (one.bandwidth, one.range)).collect();
+    let rungs: Vec<_> = ladder
+        .rungs
+        .iter()
+        .map(|one| (one.bandwidth, one.range))
+        .collect();
     assert_eq!(
         rungs,
         [
@@ -96,7 +114,11 @@ fn trick_modes_thumbnails_and_other_namespaces_are_no_rungs() {
 #[test]
 fn where_there_is_no_picture_the_sound_is_the_ladder() {
     let ladder = ladder(SOUND);
-    let rungs: Vec<_> = ladder.rungs.iter().map(|one| (one.bandwidth, one.has_video)).collect();
+    let rungs: Vec<_> = ladder
+        .rungs
+        .iter()
+        .map(|one| (one.bandwidth, one.has_video))
+        .collect();
     assert_eq!(rungs, [(32_000, false), (96_000, false)]);
     assert_eq!(ladder.renditions.len(), 1);
 }
@@ -109,7 +131,10 @@ fn what_is_refused_says_why() {
         (String::new(), Error::NotMpd),
         ("#EXTM3U\n".to_owned(), Error::Malformed),
         ("<html></html>".to_owned(), Error::NotMpd),
-        ("<!DOCTYPE MPD [<!ENTITY a 'b'>]><MPD/>".to_owned(), Error::Doctype),
+        (
+            "<!DOCTYPE MPD [<!ENTITY a 'b'>]><MPD/>".to_owned(),
+            Error::Doctype,
+        ),
         (mpd("<BaseURL>&a;</BaseURL>"), Error::Entity),
         (mpd("<BaseURL serviceLocation='&a;'/>"), Error::Entity),
         (mpd("<BaseURL a=b/>"), Error::Malformed),
@@ -122,6 +147,9 @@ fn what_is_refused_says_why() {
     ] {
         assert_eq!(Mpd::parse(text.as_bytes()).err(), Some(error), "{text}");
     }
-    assert_eq!(Mpd::parse(b"<MPD a='\xff'></MPD>").err(), Some(Error::Malformed));
+    assert_eq!(
+        Mpd::parse(b"<MPD a='\xff'></MPD>").err(),
+        Some(Error::Malformed)
+    );
     assert!(Mpd::parse(mpd("<BaseURL>a&amp;b&#33;</BaseURL>").as_bytes()).is_ok());
 }
