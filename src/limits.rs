@@ -95,8 +95,9 @@ pub const BELIEF_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Clients that a network's belief must stand on: fewer are persons, not a network.
 pub const NETWORK_CLIENTS_MIN: usize = 5;
 
-/// How often one session or client is written to Redis at most.
-pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(2);
+/// How often what has changed is written to Redis: each session and client once at most. A player
+/// that goes to another node takes longer than that between two segments.
+pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(1);
 
 /// Records that wait to be written to Redis; more are dropped, and come again with their next
 /// change.

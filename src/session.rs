@@ -2,10 +2,12 @@
 //!
 //! The pure parts: [`id`] and [`who`] (signed session ids, names), [`secret`] (what they are made
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
-//! each other), [`sample`] and [`estimator`] (throughput), [`belief`] (what is thought of a client
-//! between sessions), [`start`] (the start rung), [`holdout`] (whether hints help), [`steering`]
-//! (which `PoP` players should go to), [`table`]. [`tcp_info`] reads the kernel, [`pathways`] asks
-//! other `PoP`s how they are. [`Sessions`] holds the tables and shares them by Redis.
+//! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
+//! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
+//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client, a [`population`] of a
+//! network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
+//! is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`]; [`sites`] counts
+//! how sessions have played.
 //!
 //! Invariants: no address is stored, only keyed hashes of one. Losing or forging an id costs
 //! knowledge, never playback. Every table is bounded, and so is every wait for Redis.
@@ -18,10 +20,15 @@ pub mod estimator;
 pub mod holdout;
 pub mod id;
 pub mod knowledge;
+pub mod outbox;
 pub mod pathways;
+pub mod playback;
 pub mod population;
+pub mod record;
 pub mod sample;
 pub mod secret;
+pub mod share;
+pub mod sites;
 pub mod start;
 pub mod steering;
 pub mod table;
@@ -29,12 +36,16 @@ pub mod tcp_info;
 pub mod who;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::clock::UnixMillis;
+use crate::config::Config;
 use crate::config::adapt::{self, Network};
-use crate::config::{self, Config};
+use crate::limits;
+use crate::metrics::METRICS;
 use crate::redis::Redis;
 use belief::Belief;
 use client::Client;
@@ -45,6 +56,7 @@ use id::SessionId;
 use knowledge::Knowledge;
 use sample::Sample;
 use secret::{Domain, Keyring, SECRET_BYTES};
+use sites::Sites;
 use who::Who;
 
 /// The tables of sessions and clients.
@@ -52,8 +64,9 @@ pub struct Sessions {
     keys: RwLock<Keyring>,
     knowledge: Mutex<Knowledge>,
     config: adapt::Session,
-    holdouts: Vec<(String, u32)>,
-    _redis: Option<Arc<Redis>>,
+    sites: Mutex<Sites>,
+    redis: Option<Arc<Redis>>,
+    recalls: Arc<Semaphore>,
 }
 
 /// A session as operators see it.
@@ -83,21 +96,20 @@ impl Sessions {
             Some(secret) => Keyring::new(secret.0.as_bytes()),
             None => Keyring::new(&drawn()),
         };
-        let holdout = |site: &Arc<config::Site>| (site.name.clone(), site.adapt.holdout_percent);
+        let sites = config.sites.iter();
+        let holdouts = sites
+            .clone()
+            .map(|site| (site.name.clone(), site.adapt.holdout_percent));
         Arc::new(Self {
             keys: RwLock::new(keys),
             knowledge: Mutex::new(Knowledge::new(
                 config.sites.iter().map(|site| site.name.as_str()),
             )),
             config: config.session.clone(),
-            holdouts: config.sites.iter().map(holdout).collect(),
-            _redis: redis,
+            sites: Mutex::new(Sites::new(holdouts)),
+            redis,
+            recalls: Arc::new(Semaphore::new(limits::SESSION_RECALLS_MAX)),
         })
-    }
-
-    /// Shares, forgets and measures until the future is dropped. Run it once.
-    pub async fn run(self: &Arc<Self>) {
-        std::future::pending().await
     }
 
     /// Makes the id of a new session of `site`.
@@ -110,7 +122,11 @@ impl Sessions {
     /// Reads an id back; `None` when it is forged, foreign or too old.
     #[must_use]
     pub fn read(&self, site: &str, text: &str, now: UnixMillis) -> Option<SessionId> {
-        SessionId::read(&self.ring(), site, text, now)
+        let id = SessionId::read(&self.ring(), site, text, now);
+        if id.is_none() {
+            METRICS.session_ids_refused.inc();
+        }
+        id
     }
 
     /// Who a player says that it is (CMCD `sid`).
@@ -130,8 +146,7 @@ impl Sessions {
         let ring = self.ring();
         let hash = ring.current().short(Domain::Name, &[site.as_bytes(), name]);
         let [a, b, c, d, e, f, g, h, ..] = hash;
-        let percent = self.holdouts.iter().find(|(known, _)| known == site);
-        let percent = percent.map_or(0, |(_, percent)| *percent);
+        let percent = self.sites().holdout_percent(site);
         Who::new(
             hash,
             holdout::draw(u64::from_be_bytes([a, b, c, d, e, f, g, h]), percent),
@@ -150,8 +165,15 @@ impl Sessions {
     }
 
     /// Takes in what a player reports.
-    pub fn reported(&self, site: &str, who: Who, report: &Report, now: UnixMillis) {
-        self.knowledge().reported(site, who, report, now);
+    pub fn reported(
+        &self,
+        site: &str,
+        who: Who,
+        client: &Client,
+        report: &Report,
+        now: UnixMillis,
+    ) {
+        self.knowledge().reported(site, who, client, report, now);
     }
 
     /// What is known here of the throughput of `who`.
@@ -159,10 +181,6 @@ impl Sessions {
     pub fn estimate(&self, who: Who, now: UnixMillis) -> Option<Estimate> {
         self.knowledge().estimate(who, now)
     }
-
-    /// Fetches what other nodes know of `who` and `client`, unless it is known here; waits for
-    /// [`crate::limits::SESSION_RECALL_MAX`] at most.
-    pub async fn recall(self: &Arc<Self>, _who: Option<Who>, _client: &Client, _now: UnixMillis) {}
 
     /// What is thought of the throughput of a client that begins a session at `site`. `address` is
     /// looked up in the configured networks and dropped.
@@ -193,8 +211,8 @@ impl Sessions {
 
     /// Whether hints are given to the sessions of `site`, as far as the holdout can tell.
     #[must_use]
-    pub fn hints_allowed(&self, _site: &str) -> bool {
-        true
+    pub fn hints_allowed(&self, site: &str, now: UnixMillis) -> bool {
+        self.sites().allows(site, now)
     }
 
     /// Sessions seen of late, `most` at most, latest first.
@@ -203,8 +221,12 @@ impl Sessions {
         self.knowledge().live(most, now)
     }
 
-    fn ring(&self) -> std::sync::RwLockReadGuard<'_, Keyring> {
+    fn ring(&self) -> RwLockReadGuard<'_, Keyring> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sites(&self) -> MutexGuard<'_, Sites> {
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn knowledge(&self) -> MutexGuard<'_, Knowledge> {

@@ -7,6 +7,8 @@ mod layout;
 mod line;
 mod media;
 pub mod segments;
+pub mod server;
+pub mod timeline;
 mod variant;
 mod write;
 

@@ -33,7 +33,7 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     if let Some(report) = report {
         let site = &route.site.name;
         edge.sessions
-            .reported(site, bearer.who, &report, clock::now());
+            .reported(site, bearer.who, &bearer.client, &report, clock::now());
     }
     if let Some(active) = &exchange.active {
         active.carries_for(bearer);

@@ -21,6 +21,12 @@ impl Who {
         Self(bits.to_be_bytes())
     }
 
+    /// The name that another node has written.
+    #[must_use]
+    pub fn named(name: [u8; 16]) -> Self {
+        Self(name)
+    }
+
     /// How the session plays.
     #[must_use]
     pub fn arm(self) -> Arm {

@@ -195,7 +195,7 @@ impl Case<'_> {
             .visit
             .edge
             .sessions
-            .hints_allowed(&self.visit.route.site.name)
+            .hints_allowed(&self.visit.route.site.name, self.visit.now)
         {
             return Err(Hinting::Stopped);
         }
