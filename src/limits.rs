@@ -58,6 +58,12 @@ pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 /// Longest session text in a path: an id of this program is shorter by half.
 pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 
+/// Posts of players that are taken in in a second: each is parsed, and may hold many events.
+pub const REPORTS_PER_SECOND: u32 = 500;
+
+/// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+
 /// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
 pub const CAPPED_RUNGS_MIN: usize = 2;
 

@@ -258,6 +258,22 @@ labels! {
 }
 
 labels! {
+    /// What became of a post of a player.
+    Posted("result") {
+        /// It was taken in.
+        Taken = "taken",
+        /// It is of another type.
+        Type = "type",
+        /// It is too long.
+        Size = "size",
+        /// Too many came in a second.
+        Rate = "rate",
+        /// It did not arrive, or not in time.
+        Slow = "slow",
+    }
+}
+
+labels! {
     /// Whether a start was hinted at, or why not.
     Hinting("result") {
         /// It was.
@@ -387,6 +403,7 @@ pub struct Metrics {
     pub duress: IntGauge,
     pub manifests: Counters2<ManifestKind, Made>,
     pub hints: Counters<Hinting>,
+    pub posts: Counters<Posted>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -628,6 +645,12 @@ impl Metrics {
                 "weir_hints_total",
                 "Start hints given, and why not. Mostly unknown: few clients come back, or nodes \
                  do not share what they know. Stopped: sessions with hints played worse.",
+            ),
+            posts: Counters::new(
+                &r,
+                "weir_reports_posted_total",
+                "Posts of events by players (CMCD), by what became of them. Rate: more came than \
+                 are taken in; sample them at the players.",
             ),
             purges: Counters::new(
                 &r,

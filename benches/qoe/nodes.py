@@ -11,6 +11,9 @@ from lab.process import Process, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# What is measured goes before whatever else the machine has to do, and ends with its thread.
+AHEAD = ("nice", "-n", "-10", "setpriv", "--pdeathsig", "KILL", "--")
+
 CONFIG = """
 [listen]
 http = ["{address}:{http}"]
@@ -48,7 +51,7 @@ def binary():
 
 def started(command, log):
     """A process that the kernel ends with the thread that started it."""
-    return Process(["setpriv", "--pdeathsig", "KILL", "--", *command], log)
+    return Process([*AHEAD, *command], log)
 
 
 class Nodes:

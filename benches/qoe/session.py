@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from nodes import AHEAD
+
 HERE = Path(__file__).resolve().parent
 PLAYERS = HERE.parents[1] / "target/players"
 # Until the first picture; afterwards a session is stalled from its beginning.
@@ -29,8 +31,7 @@ def play(link, player, url, seconds, rates):
     job = {"player": player, "url": url, "seconds": seconds, "patience": PATIENCE,
            "players": str(PLAYERS), "chromium": shutil.which("chromium")}
     link.change(rates[0][1])
-    command = link.inside(["setpriv", "--pdeathsig", "KILL", "--", "node", HERE / "session.mjs",
-                           json.dumps(job)])
+    command = link.inside([*AHEAD, "node", HERE / "session.mjs", json.dumps(job)])
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True) as driver:
         try:

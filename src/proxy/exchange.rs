@@ -17,6 +17,7 @@ use crate::proxy::storage::Handoff;
 use crate::proxy::upstream::Destination;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
+use crate::session::who::Who;
 
 /// What is known of one request. Made before its head is looked at, dropped after its last byte.
 pub struct Exchange {
@@ -58,6 +59,8 @@ pub struct Exchange {
     pub(super) reason: Option<&'static str>,
     /// What its connection had carried when it arrived, for whoever asked before.
     pub(super) measured: Option<Measured>,
+    /// Whose it is, where anybody wants to know.
+    pub(super) who: Option<Who>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -90,6 +93,7 @@ impl Exchange {
             bodiless: false,
             reason: None,
             measured: None,
+            who: None,
             active: None,
             in_flight: None,
         }

@@ -30,6 +30,8 @@ pub(super) const MPD_ORDER: &[&str] = &[
 #[derive(Debug)]
 struct Edit {
     span: Range<usize>,
+    /// What comes first of several insertions at one place.
+    rank: usize,
     text: String,
 }
 
@@ -47,7 +49,11 @@ impl Edits {
 
     /// Puts markup in place of a span; an empty span inserts.
     pub(super) fn replace(&mut self, span: Range<usize>, text: String) {
-        self.list.push(Edit { span, text });
+        self.push(span, 0, text);
+    }
+
+    fn push(&mut self, span: Range<usize>, rank: usize, text: String) {
+        self.list.push(Edit { span, rank, text });
     }
 
     /// Puts text, escaped, in place of a span.
@@ -88,14 +94,15 @@ impl Edits {
             None => (parent.open.end, tree.space_after(parent.open.end)),
         };
         let space = tree.text.get(space).unwrap_or_default();
-        self.replace(at..at, format!("{space}{markup}"));
+        let rank = own.unwrap_or_default();
+        self.push(at..at, rank, format!("{space}{markup}"));
     }
 
     /// The text with all edits made. An edit within a span that another one replaces is void.
     pub(super) fn apply(mut self, text: &str) -> Vec<u8> {
-        // Stable, and what is inserted at a place comes before what is replaced from there on.
+        // What is inserted at a place comes before what is replaced from there on.
         self.list
-            .sort_by_key(|edit| (edit.span.start, edit.span.end));
+            .sort_by_key(|edit| (edit.span.start, edit.span.end, edit.rank));
         let added: usize = self.list.iter().map(|edit| edit.text.len()).sum();
         let mut written = Vec::with_capacity(text.len().saturating_add(added));
         let text = text.as_bytes();

@@ -10,8 +10,9 @@ use quick_xml::events::Event;
 use super::below;
 use super::fixtures::ALL;
 use crate::manifest::dash::Mpd;
-use crate::manifest::ladder::Rung;
+use crate::manifest::ladder::{First, Rung};
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
+use crate::manifest::tests::corpus;
 use crate::manifest::uri::Relative;
 
 fn shared() -> PathBuf {
@@ -19,25 +20,15 @@ fn shared() -> PathBuf {
 }
 
 /// Name and text of every MPD.
-pub(super) fn corpus() -> Vec<(String, Vec<u8>)> {
-    let mut found: Vec<_> = ALL
+pub(super) fn specimens() -> Vec<(String, Vec<u8>)> {
+    let fixtures = ALL
         .iter()
-        .enumerate()
-        .map(|(place, text)| (format!("fixture-{place}"), text.as_bytes().to_vec()))
-        .collect();
-    let mut directories = vec![shared().join("manifests")];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "mpd") {
-                found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
+        .map(|text| (text[..60].to_owned(), text.as_bytes().to_vec()));
+    let found = corpus::manifests(&["mpd"]);
+    let found = found
+        .into_iter()
+        .map(|one| (one.path.display().to_string(), one.text));
+    fixtures.chain(found).collect()
 }
 
 /// Every edit but filtering.
@@ -71,7 +62,7 @@ pub(super) fn lower(mpd: &Mpd<'_>) -> Kept {
 
 #[test]
 fn an_empty_plan_changes_no_byte() {
-    for (name, text) in corpus() {
+    for (name, text) in specimens() {
         match Mpd::parse(&text) {
             Ok(mpd) => assert!(mpd.write(&Plan::default()) == text, "{name}"),
             Err(error) => assert!(name.ends_with("/incomplete.mpd"), "{name}: {error}"),
@@ -82,7 +73,7 @@ fn an_empty_plan_changes_no_byte() {
 #[test]
 fn filtering_leaves_the_other_rungs_as_they_are_and_no_set_empty() {
     let mut filtered = 0;
-    for (name, text) in corpus() {
+    for (name, text) in specimens() {
         let Ok(mpd) = Mpd::parse(&text) else { continue };
         let kept = lower(&mpd);
         let before = &mpd.ladder().rungs;
@@ -177,13 +168,13 @@ fn events(text: &[u8]) -> Vec<String> {
 #[test]
 fn a_full_plan_makes_the_intended_edits_only() {
     let mut edited = 0;
-    for (name, text) in corpus() {
+    for (name, text) in specimens() {
         let Ok(mpd) = Mpd::parse(&text) else { continue };
         let written = mpd.write(&full(Relative::Inherit));
         assert_eq!(events(&text), events(&written), "{name}");
         let again = Mpd::parse(&written).unwrap();
         let bare = |rung: &Rung| Rung {
-            first: Default::default(),
+            first: First::default(),
             ..rung.clone()
         };
         let rungs = |mpd: &Mpd<'_>| mpd.ladder().rungs.iter().map(bare).collect::<Vec<_>>();
@@ -250,7 +241,7 @@ fn what_was_valid_by_the_schema_is_valid_afterwards() {
     );
     let schema = directory.path().join("mpd.xsd");
     std::fs::write(&schema, local).unwrap();
-    let texts = corpus();
+    let texts = specimens();
     let put = |name: &str, text: &[u8]| {
         let path = directory.path().join(name);
         std::fs::write(&path, text).unwrap();
