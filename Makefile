@@ -12,6 +12,9 @@ help:
 	@echo '              run a checkout of http-tests/cache-tests (needs node and npm)'
 	@echo 'make qoe      play a title in real players over slow links, with hints and without'
 	@echo '              (needs root, about PAIRS=6 x 20 minutes; SECONDS=40 PARALLEL=2 MINUTES=)'
+	@echo 'make live     watch a live channel through two nodes in real players (needs root,'
+	@echo '              LIVE_SECONDS=300 for each of four)'
+	@echo 'make single   show what mode=single selects after slow and fast sessions (needs root)'
 	@echo 'make lint     formatting, lints and documentation, all warnings refused'
 	@echo 'make release  build target/release/weir'
 	@echo 'make setup    install what all of these need'
@@ -43,6 +46,18 @@ qoe:
 	cargo build --locked --release
 	benches/qoe/run --pairs $(or $(PAIRS),6) --seconds $(or $(SECONDS),40) \
 		--parallel $(or $(PARALLEL),2) $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: live
+live:
+	@.ci/setup build run players link
+	cargo build --locked --release
+	benches/qoe/watch-live --seconds $(or $(LIVE_SECONDS),300)
+
+.PHONY: single
+single:
+	@.ci/setup build run players link
+	cargo build --locked --release
+	benches/qoe/single
 
 # The suite is nobody's dependency: `git clone https://github.com/http-tests/cache-tests` gets it.
 .PHONY: conformance

@@ -30,14 +30,14 @@ function serve() {
   return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-// Requests to the edge, in sequence: seconds since the start, URL, status, and fields of interest.
+// Requests to the edge, in sequence: when (seconds since the epoch), URL, status, fields of interest.
 function watch(client, requests) {
   const open = new Map();
   client.on('Network.requestWillBeSent', event => {
     if (event.redirectResponse) answered(event.requestId, event.redirectResponse);
     const to = new URL(event.request.url);
     if (!to.protocol.startsWith('http') || to.hostname === '127.0.0.1') return;
-    const request = { id: event.requestId, at: event.timestamp, url: event.request.url };
+    const request = { id: event.requestId, wall: event.wallTime, url: event.request.url };
     open.set(event.requestId, request);
     requests.push(request);
   });
@@ -48,7 +48,7 @@ function watch(client, requests) {
   });
   client.on('Network.loadingFinished', event => {
     const request = open.get(event.requestId);
-    if (request) [request.done, request.bytes] = [event.timestamp, event.encodedDataLength];
+    if (request) request.bytes = event.encodedDataLength;
   });
   function answered(id, response) {
     const request = open.get(id);
