@@ -35,7 +35,7 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
         edge.sessions
             .reported(site, bearer.who, &bearer.client, &report, clock::now());
     }
-    exchange.who = Some(bearer.who);
+    exchange.bearer = Some(bearer.clone());
     if let Some(active) = &exchange.active {
         active.carries_for(bearer);
     }

@@ -10,14 +10,13 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
-use crate::proxy::meter::Measured;
+use crate::proxy::meter::{Bearer, Measured};
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
 use crate::proxy::upstream::Destination;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
-use crate::session::who::Who;
 
 /// What is known of one request. Made before its head is looked at, dropped after its last byte.
 pub struct Exchange {
@@ -60,7 +59,7 @@ pub struct Exchange {
     /// What its connection had carried when it arrived, for whoever asked before.
     pub(super) measured: Option<Measured>,
     /// Whose it is, where anybody wants to know.
-    pub(super) who: Option<Who>,
+    pub(super) bearer: Option<Bearer>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -93,7 +92,7 @@ impl Exchange {
             bodiless: false,
             reason: None,
             measured: None,
-            who: None,
+            bearer: None,
             active: None,
             in_flight: None,
         }

@@ -80,7 +80,7 @@ pub(super) async fn answer(
     }
     match service {
         Service::Steering(protocol) => steer(protocol, exchange, edge, route),
-        Service::Collector => collect(session, edge, route).await,
+        Service::Collector => collect(session, exchange, edge, route).await,
     }
 }
 
@@ -103,12 +103,13 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
     let site = &route.site.name;
     let query = route.query_raw.as_deref().unwrap_or_default();
     let asked = Asked::read(protocol, query, steering);
-    if let (Some(who), Some(throughput)) = (exchange.who, asked.throughput) {
+    if let (Some(bearer), Some(throughput)) = (&exchange.bearer, asked.throughput) {
         let report = Report {
             throughput: Some(throughput),
             ..Report::default()
         };
-        edge.sessions.reported(site, who, &report, clock::now());
+        let (who, client) = (bearer.who, &bearer.client);
+        edge.sessions.reported(site, who, client, &report, clock::now());
     }
     let healthy = edge.pathways.healthy(site);
     let standing = Standing {
@@ -124,7 +125,12 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
 }
 
 /// Takes posted events in. They name their session themselves: posts come from anywhere.
-async fn collect(session: &mut Session, edge: &Edge, route: &Route) -> Answer {
+async fn collect(
+    session: &mut Session,
+    exchange: &Exchange,
+    edge: &Edge,
+    route: &Route,
+) -> Answer {
     let headers = &session.req_header().headers;
     let kind = headers
         .get(CONTENT_TYPE)
@@ -143,13 +149,15 @@ async fn collect(session: &mut Session, edge: &Edge, route: &Route) -> Answer {
     };
     let site = &route.site.name;
     let now = clock::now();
+    let client = exchange.bearer.as_ref().map(|bearer| bearer.client);
+    let client = client.unwrap_or_default();
     for event in cmcd::events(&body) {
         let Some(sid) = event.report.session.as_deref() else {
             continue;
         };
         let id = edge.sessions.read(site, sid, now);
         let who = id.map_or_else(|| edge.sessions.named(site, sid), |id| id.who);
-        edge.sessions.reported(site, who, &event.report, now);
+        edge.sessions.reported(site, who, &client, &event.report, now);
     }
     METRICS.posts.of(Posted::Taken).inc();
     Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local)
