@@ -16,14 +16,16 @@ use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
 use crate::life::duress::Duress;
+use crate::limits::{INVALIDATIONS_PER_SECOND, REPORTS_PER_SECOND};
 use crate::metrics::METRICS;
-use crate::proxy::invalidate::Allowance;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::upstream::Uplink;
 use crate::session::Sessions;
 use crate::session::pathways::Pathways;
 
 pub mod access;
 mod adapt;
+mod allowance;
 pub mod answer;
 mod attend;
 pub mod connection;
@@ -60,10 +62,14 @@ pub struct Edge {
     /// Sites that take unsafe methods.
     uplinks: HashMap<String, Uplink>,
     invalidations: Allowance,
+    /// Posts of players that are taken in.
+    reports: Allowance,
     flights: Arc<Flights>,
     server: crate::config::Server,
     /// This node's entry of `Via`, the same on every answer.
     via: HeaderValue,
+    /// What it says to players where it has nothing to say, the same on every answer.
+    cmsd: HeaderValue,
     access_log: AccessLog,
     /// What the origin of a video site sees of every client, made once.
     nothing: Arc<Fields>,
@@ -102,10 +108,12 @@ impl Edge {
                 .iter()
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
-            invalidations: Allowance::default(),
+            invalidations: Allowance::new(INVALIDATIONS_PER_SECOND),
+            reports: Allowance::new(REPORTS_PER_SECOND),
             flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
+            cmsd: adapt::nothing_to_say(&config.server.node),
             access_log: AccessLog::from(config),
             nothing: Fields::none(),
         }

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{HeaderMap, USER_AGENT};
 use http::{HeaderValue, StatusCode};
+use pingora::http::ResponseHeader;
 
 use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
@@ -30,10 +31,12 @@ use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
+use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
+use crate::session::cmsd::{self, Hints};
 
 mod body;
 mod decision;
@@ -45,7 +48,7 @@ pub(super) mod serve;
 
 use decision::Case;
 use guest::Guest;
-use personal::Personal;
+use personal::{CMSD_DYNAMIC, Personal};
 
 /// Whether the manifest that `route` names, if it is one, may be made for its client.
 pub(super) fn concerns(route: &Route) -> bool {
@@ -230,6 +233,37 @@ impl Visit<'_> {
             .get(USER_AGENT)
             .map_or(b"", HeaderValue::as_bytes)
     }
+}
+
+/// The value of `CMSD-Dynamic` that withdraws what an earlier answer said.
+pub(super) fn nothing_to_say(node: &str) -> HeaderValue {
+    let value = cmsd::value(node, &Hints::default());
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"edge\""))
+}
+
+/// Makes a stored object's header say to players what every answer may: of segments that belong to
+/// sessions, that there is nothing to say; of others nothing, whatever was stored with them.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn speak(
+    header: &mut ResponseHeader,
+    exchange: &Exchange,
+    edge: &Edge,
+) -> pingora::Result<()> {
+    if header.headers.contains_key(CMSD_DYNAMIC) {
+        header.remove_header(&CMSD_DYNAMIC);
+    }
+    let Some(route) = &exchange.route else {
+        return Ok(());
+    };
+    let adapt = &route.site.adapt;
+    let is_played = matches!(route.kind, Kind::Segment | Kind::File);
+    let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
+    if is_played && is_of_session && adapt.mode != Mode::Off {
+        header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
+    }
+    Ok(())
 }
 
 /// Whether a playlist is one of segments: those tags stand before the first of them.

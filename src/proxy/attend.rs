@@ -30,6 +30,7 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
         edge.sessions
             .reported(site, bearer.who, &bearer.client, &report, clock::now());
     }
+    exchange.bearer = Some(bearer.clone());
     if let Some(active) = exchange.active.as_ref().filter(|_| edge.metered) {
         active.carries_for(bearer);
     }

@@ -10,6 +10,7 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
+use crate::proxy::meter::Bearer;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -55,6 +56,8 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
+    /// Whose it is, where anybody wants to know.
+    pub(super) bearer: Option<Bearer>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -86,6 +89,7 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
+            bearer: None,
             active: None,
             in_flight: None,
         }

@@ -348,6 +348,7 @@ fn serve_object(
         let appended = header.append_header(name, value);
         appended.map_err(|_| respond::internal())?;
     }
+    adapt::speak(&mut header, exchange, edge).map_err(|_| respond::internal())?;
     let request = answer::Request {
         method: &session.req_header().method,
         headers: &session.req_header().headers,
