@@ -55,12 +55,80 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// notices, and several round trips to a Redis of the same `PoP`.
 pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 
+/// Longest session text in a path: an id of this program is shorter by half.
+pub const SESSION_TEXT_BYTES_MAX: usize = 64;
+
+/// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
+pub const CAPPED_RUNGS_MIN: usize = 2;
+
+/// Largest manifest that is read whole to be made for a client. The longest known, a day of media
+/// playlist, is about 2 MB; what is larger goes through as it is.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How often another `PoP` is asked for its health: players keep a steering answer for minutes, so
 /// that noticing a dead one within seconds is soon enough.
 pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
 pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
+
+/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs for
+/// longer and plays on, unattributed.
+pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Sessions that a node keeps: with what is known of each (about 600 bytes) 40 MB. Beyond it the
+/// one that was silent longest goes.
+pub const SESSIONS_MAX: usize = 65_536;
+
+/// Clients and networks that a node keeps beliefs of, each; about 200 bytes a client.
+pub const CLIENTS_MAX: usize = 131_072;
+
+/// Silence after which a session has ended: longer than a full buffer lets a player be silent.
+pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a session's estimate lies in Redis, and a silent session in memory.
+pub const SESSION_LIFE: Duration = Duration::from_secs(600);
+
+/// How long what is thought of a client is of use.
+pub const BELIEF_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Clients that a network's belief must stand on: fewer are persons, not a network.
+pub const NETWORK_CLIENTS_MIN: usize = 5;
+
+/// How often what has changed is written to Redis: each session and client once at most. A player
+/// that goes to another node takes longer than that between two segments.
+pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(1);
+
+/// Records that wait to be written to Redis; more are dropped, and come again with their next
+/// change.
+pub const SESSION_SHARES_MAX: usize = 8192;
+
+/// Records written in one pipeline: about 20 kB.
+pub const SESSION_SHARES_BATCH: usize = 128;
+
+/// How long what Redis said of a session or client, if only that it has nothing, is believed.
+pub const SESSION_RECALL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Look-ups of sessions in Redis under way; above it they are not made.
+pub const SESSION_RECALLS_MAX: usize = 64;
+
+/// Longest CMCD of a request, or line of a posted event.
+pub const CMCD_BYTES_MAX: usize = 4096;
+
+/// Keys of one CMCD payload: twice those there are.
+pub const CMCD_MEMBERS_MAX: usize = 128;
+
+/// Objects of one `nor` that are taken in.
+pub const CMCD_NEXT_MAX: usize = 4;
+
+/// Events of one posted body that are taken in.
+pub const CMCD_EVENTS_MAX: usize = 64;
+
+/// Samples that an estimate must stand on before a player is told of it.
+pub const HINT_SAMPLES_MIN: u32 = 3;
+
+/// Age beyond which an estimate is not told any more: the link may have changed since.
+pub const HINT_AGE_MAX: Duration = Duration::from_secs(15);
 
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;

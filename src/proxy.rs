@@ -15,12 +15,17 @@ use crate::cache::engine::Engine;
 use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
+use crate::life::duress::Duress;
 use crate::metrics::METRICS;
 use crate::proxy::invalidate::Allowance;
 use crate::proxy::upstream::Uplink;
+use crate::session::Sessions;
+use crate::session::pathways::Pathways;
 
 pub mod access;
+mod adapt;
 pub mod answer;
+mod attend;
 pub mod connection;
 mod dating;
 pub mod exchange;
@@ -30,11 +35,13 @@ pub mod headers;
 pub mod hooks;
 mod interim;
 mod invalidate;
+mod meter;
 pub mod pace;
 mod posted;
 mod reference;
 pub mod request;
 pub mod respond;
+mod service;
 pub mod storage;
 pub mod upstream;
 pub mod watch;
@@ -43,6 +50,9 @@ pub mod wire;
 /// What every request needs: the engine, the sites, and the node's own name.
 pub struct Edge {
     engine: Arc<Engine>,
+    sessions: Arc<Sessions>,
+    pathways: Arc<Pathways>,
+    duress: Arc<Duress>,
     sites: Vec<Arc<Site>>,
     sources: HashMap<String, Arc<Source>>,
     /// Sites that take unsafe methods.
@@ -57,17 +67,29 @@ pub struct Edge {
     nothing: Arc<Fields>,
 }
 
+/// The parts of a node that answers come from.
+pub struct Parts {
+    /// What objects are opened by.
+    pub engine: Arc<Engine>,
+    /// Who clients are, and how fast.
+    pub sessions: Arc<Sessions>,
+    /// How other `PoP`s are.
+    pub pathways: Arc<Pathways>,
+    /// How this node is.
+    pub duress: Arc<Duress>,
+    /// What counts the requests being answered.
+    pub flights: Arc<Flights>,
+}
+
 impl Edge {
     /// Puts the parts together; `sources` holds one source for each site of `config`.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        engine: Arc<Engine>,
-        sources: &[Arc<Source>],
-        flights: Arc<Flights>,
-    ) -> Self {
+    pub fn new(config: &Config, sources: &[Arc<Source>], parts: Parts) -> Self {
         Self {
-            engine,
+            engine: parts.engine,
+            sessions: parts.sessions,
+            pathways: parts.pathways,
+            duress: parts.duress,
             sites: config.sites.clone(),
             sources: sources
                 .iter()
@@ -78,7 +100,7 @@ impl Edge {
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
             invalidations: Allowance::default(),
-            flights,
+            flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
             access_log: AccessLog::from(config),

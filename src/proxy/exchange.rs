@@ -10,6 +10,7 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
+use crate::proxy::meter::Measured;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -38,6 +39,8 @@ pub struct Exchange {
     /// The opened answer, until Pingora's cache key takes it.
     pub(super) opened: Option<Handoff>,
     pub(super) part: Part,
+    /// Whether the answer is made for this client alone: it has no parts and no age.
+    pub(super) is_personal: bool,
     /// Whether the first bytes of the body can be read without waiting.
     pub(super) body_is_here: bool,
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
@@ -53,6 +56,8 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
+    /// What its connection had carried when it arrived, for whoever asked before.
+    pub(super) measured: Option<Measured>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -75,6 +80,7 @@ impl Exchange {
             ttl: None,
             opened: None,
             part: Part::Whole,
+            is_personal: false,
             body_is_here: false,
             passes: false,
             destination: None,
@@ -83,6 +89,7 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
+            measured: None,
             active: None,
             in_flight: None,
         }

@@ -6,14 +6,18 @@
 //! without streams.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::proxy::gate::Ticket;
+use crate::proxy::meter::{Bearer, Measured, Meter};
+use crate::session::sample::{Reading, SAMPLE_BUSY_MIN};
+use crate::session::tcp_info::TcpInfo;
 
 /// Bytes that a client may send without asking for anything or taking anything.
 const FLOOD_BYTES_MAX: u64 = 1024 * 1024;
@@ -27,6 +31,9 @@ const FLOOD_TAKEN_A_BYTE: u64 = 64;
 
 /// What each piece of a wanted body may cost beside its bytes: the head of its frame or chunk.
 const FLOOD_BYTES_A_PIECE: u64 = 32;
+
+/// How often the kernel is asked, at most, while an answer goes out.
+const READING_SPACING: Duration = Duration::from_millis(250);
 
 /// The state of one connection, shared by its stream and its requests.
 #[derive(Debug)]
@@ -49,6 +56,11 @@ pub(crate) struct Watch {
     uploaded: AtomicU64,
     /// Whether TLS is through, or there is none.
     established: AtomicBool,
+    /// Whether anybody wants to know how fast it is.
+    metered: AtomicBool,
+    /// Milliseconds from `opened` to the last reading of the kernel, plus one; 0 for none.
+    read_at: AtomicU64,
+    meter: Mutex<Meter>,
     _ticket: Ticket,
 }
 
@@ -67,6 +79,9 @@ impl Watch {
             date: Mutex::default(),
             uploaded: AtomicU64::new(0),
             established: AtomicBool::new(false),
+            metered: AtomicBool::new(false),
+            read_at: AtomicU64::new(0),
+            meter: Mutex::default(),
             _ticket: ticket,
         })
     }
@@ -122,6 +137,38 @@ impl Watch {
         self.established.load(Ordering::Acquire)
     }
 
+    /// Whether the kernel should be asked now what the connection has carried.
+    pub(super) fn wants_reading(&self) -> bool {
+        if !self.is_metered() {
+            return false;
+        }
+        let last = self.read_at.load(Ordering::Relaxed);
+        if last == 0 {
+            return true;
+        }
+        let spacing = match self.active.load(Ordering::Acquire) {
+            // Closer readings make no sample.
+            0 => SAMPLE_BUSY_MIN,
+            _ => READING_SPACING,
+        };
+        Duration::from_millis(self.now().saturating_sub(last - 1)) >= spacing
+    }
+
+    /// Takes in what the kernel answered.
+    pub(super) fn read(&self, info: TcpInfo) {
+        self.read_at.store(self.now() + 1, Ordering::Relaxed);
+        let at = clock::now();
+        self.meter().read(Reading { at, info });
+    }
+
+    fn is_metered(&self) -> bool {
+        self.metered.load(Ordering::Acquire)
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn head_begins(&self) {
         let idle = self.active.load(Ordering::Acquire) == 0;
         if idle && !self.multiplexed.load(Ordering::Relaxed) {
@@ -139,7 +186,9 @@ impl Watch {
             self.multiplexed.store(true, Ordering::Relaxed);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.active.fetch_add(1, Ordering::AcqRel);
+        if self.active.fetch_add(1, Ordering::AcqRel) == 0 && self.is_metered() {
+            self.meter().burst();
+        }
         self.head_since.store(0, Ordering::Release);
         Active(Arc::clone(self))
     }
@@ -210,6 +259,18 @@ impl Active {
     /// packet. Over HTTP/2, where a connection writes for many requests, it means nothing.
     pub(super) fn body_follows(&self) {
         self.0.body_follows.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes whom the answer is for, before it goes out; from the first time on, the connection is
+    /// metered.
+    pub(super) fn carries_for(&self, bearer: Bearer) {
+        self.0.meter().carries_for(bearer);
+        self.0.metered.store(true, Ordering::Release);
+    }
+
+    /// What the connection has carried since this was asked last, and for whom.
+    pub(super) fn measured(&self) -> Option<Measured> {
+        self.0.is_metered().then(|| self.0.meter().take())?
     }
 
     /// Notes which date the head that is written next keeps; `None` for that of its writing. Over

@@ -8,6 +8,9 @@
 //! Pingora flushes the end only, which would hold back the head and the first bytes of a fill that
 //! trickles. Invariant: what an HTTP/1.1 session wrote is flushed before the write returns, but for
 //! a head whose body follows at once ([`Watch::body_follows`]). HTTP/2 flushes by itself.
+//!
+//! And it owns the socket whose figures the connection's meter reads: when bytes come, which is
+//! when a request does, and before bytes go, which is when there is room for more of a long answer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::metrics::{Closed, METRICS};
 use crate::proxy::dating::Dating;
 use crate::proxy::watch::Watch;
+use crate::session::tcp_info;
 
 /// What no request of HTTP/1.1 begins with, and every connection of HTTP/2 does.
 const PREFACE_START: &[u8] = b"PRI ";
@@ -66,6 +70,15 @@ impl Wire {
         Poll::Ready(Ok(count))
     }
 
+    /// Asks the kernel how the connection does, where somebody wants to know.
+    fn meter(&self) {
+        if self.watch.wants_reading()
+            && let Some(info) = tcp_info::read(self.stream.id())
+        {
+            self.watch.read(info);
+        }
+    }
+
     fn went(&self, result: &Poll<std::io::Result<usize>>) {
         if let Poll::Ready(Ok(count)) = result {
             self.watch.bytes_went(*count);
@@ -82,6 +95,9 @@ impl AsyncRead for Wire {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         let came = buf.filled().len() - before;
+        if came > 0 {
+            self.meter();
+        }
         if came > 0 && self.watch.bytes_came(came).is_err() {
             METRICS.connections_closed.of(Closed::Flood).inc();
             return Poll::Ready(Err(std::io::ErrorKind::ConnectionAborted.into()));
@@ -97,6 +113,7 @@ impl AsyncWrite for Wire {
         buf: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         if self.taken.is_none() {
+            self.meter();
             let result = self.poll_put(cx, buf);
             self.went(&result);
             let count = ready!(result)?;
@@ -122,6 +139,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        self.meter();
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.went(&result);
         result

@@ -1,8 +1,57 @@
 //! Throughput of one session out of samples and reports. Pure.
+//!
+//! Samples lie on a time line of slots: bytes a slot, and which of its 64 ticks were busy. A rate
+//! is bytes over busy time, so that several connections of one client over the same busy time add
+//! up, and time counts once. What leaves the time line is folded into sums that fade; so does what
+//! is on it, by age. Two rates come of that, one that forgets fast and one that forgets slowly: the
+//! steady one counts until they differ by more than a path's jitter, then something has changed and
+//! the other one does. Time without traffic fades nothing, but makes less certain.
+//!
+//! Invariants: of bounded size; no order of arrival, no clock and no bytes of another node make an
+//! estimate that is not finite.
 
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
+use crate::session::sample::{Bound, Sample};
+
+/// One busy tick: what the kernel's own time is counted in.
+const TICK_MILLIS: u64 = 4;
+
+/// Ticks of a slot, a bit each.
+const SLOT_TICKS: u64 = 64;
+
+/// Slots of the time line: 12 s, longer than a segment takes to arrive that still plays in time.
+const SLOTS: usize = 48;
+
+/// Most slots that one sample is spread over; what came before counts as much as its end.
+const SPREAD_MAX: u64 = 256;
+
+/// Half-lives, after which busy time counts half.
+const FAST_HALF_LIFE: f64 = 2.0;
+const SLOW_HALF_LIFE: f64 = 8.0;
+
+/// Difference of the logarithms of both rates at which the path has changed.
+const CHANGED: f64 = 0.2;
+
+/// Variance of what is measured itself, and of how much a first sample may be wrong.
+const SAMPLE_VARIANCE: f64 = 0.005;
+const FIRST_VARIANCE: f64 = 0.06;
+
+/// Variance of what a player says: rounded, and of its own making.
+const REPORT_VARIANCE: f64 = 0.12;
+
+/// Reports that are averaged.
+const REPORTS: u32 = 4;
+
+/// Own samples after which what another node has estimated counts no more.
+const RESUMED_UNTIL: u32 = 3;
+
+/// Variance gained by each second without news.
+const IDLE_VARIANCE: f64 = 0.001;
+
+/// After so long without news there is no estimate any more.
+pub const ESTIMATE_AGE_MAX: Duration = Duration::from_secs(300);
 
 /// What is known of a session's throughput.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,10 +60,336 @@ pub struct Estimate {
     pub bitrate: u64,
     /// Variance of the logarithm of what was seen; 0.04 is about 20 % either way.
     pub variance: f64,
-    /// Good samples that it stands on.
+    /// Good samples and reports that it stands on.
     pub samples: u32,
     /// Smoothed round trip, where it was measured.
     pub rtt: Option<Duration>,
     /// When it was last fed.
     pub at: UnixMillis,
+}
+
+/// What is remembered of one session's throughput.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimator {
+    /// Number of the last slot of the time line.
+    newest: u64,
+    bytes: [u32; SLOTS],
+    busy: [u64; SLOTS],
+    past: Past,
+    samples: u32,
+    rtt: Option<Duration>,
+    at: UnixMillis,
+    reported: Option<Reported>,
+    /// What another node has estimated.
+    resumed: Option<Estimate>,
+}
+
+/// What left the time line, as it counted in slot `slot`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Past {
+    slot: u64,
+    fast: Sums,
+    slow: Sums,
+}
+
+/// Weighted sums over slots.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Sums {
+    /// Weight times bits.
+    bits: f64,
+    /// Weight times busy seconds.
+    secs: f64,
+    /// Weight times busy seconds times the logarithm of the slot's rate, and times its square.
+    logs: f64,
+    squares: f64,
+}
+
+/// What the player has reported: mean of the logarithm of bit/s.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Reported {
+    ln: f64,
+    count: u32,
+    at: UnixMillis,
+}
+
+impl Sums {
+    fn add(&mut self, weight: f64, bits: f64, secs: f64) {
+        if bits <= 0.0 || secs <= 0.0 {
+            return;
+        }
+        let ln = (bits / secs).ln();
+        self.bits += weight * bits;
+        self.secs += weight * secs;
+        self.logs += weight * secs * ln;
+        self.squares += weight * secs * ln * ln;
+    }
+
+    fn faded(self, weight: f64) -> Self {
+        Self {
+            bits: weight * self.bits,
+            secs: weight * self.secs,
+            logs: weight * self.logs,
+            squares: weight * self.squares,
+        }
+    }
+
+    /// Logarithm of the rate in bit/s; `None` where there is nothing, or as good as nothing.
+    fn ln_rate(&self) -> Option<f64> {
+        let ln = (self.bits / self.secs).ln();
+        ln.is_finite().then_some(ln)
+    }
+
+    /// Variance of the logarithm of the slots' rates.
+    fn spread(&self) -> f64 {
+        let mean = self.logs / self.secs;
+        let variance = self.squares / self.secs - mean * mean;
+        if variance.is_finite() {
+            variance.max(0.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Self {
+            newest: 0,
+            bytes: [0; SLOTS],
+            busy: [0; SLOTS],
+            past: Past::default(),
+            samples: 0,
+            rtt: None,
+            at: UnixMillis(0),
+            reported: None,
+            resumed: None,
+        }
+    }
+}
+
+impl Estimator {
+    /// Takes in what a connection has carried.
+    pub fn sampled(&mut self, sample: &Sample) {
+        let end = sample.began.after(sample.busy);
+        if self.is_ahead_of(end) {
+            *self = Self::default();
+        }
+        self.rtt = Some(sample.rtt);
+        let known = self.ln_rate();
+        let is_news = match (sample.bound, known) {
+            (Bound::Lower, Some(ln)) => rate(ln) < sample.bitrate(),
+            (Bound::Lower, None) | (Bound::Path, _) => true,
+        };
+        if !is_news {
+            return;
+        }
+        self.at = self.at.max(end);
+        if sample.bound == Bound::Path {
+            self.samples = self.samples.saturating_add(1);
+        }
+        self.spread(sample);
+    }
+
+    /// Takes in what the player says of its throughput, in bit/s.
+    pub fn reported(&mut self, bitrate: u64, now: UnixMillis) {
+        if bitrate == 0 {
+            return;
+        }
+        let said = number(bitrate).ln();
+        let before = self
+            .reported
+            .filter(|before| now.since(before.at) < ESTIMATE_AGE_MAX);
+        let (ln, count) = before.map_or((said, 1), |before| {
+            let count = before.count.saturating_add(1).min(REPORTS);
+            (before.ln + (said - before.ln) / f64::from(count), count)
+        });
+        let at = before.map_or(now, |before| before.at.max(now));
+        self.reported = Some(Reported { ln, count, at });
+    }
+
+    /// Takes in what another node has estimated; it counts until this one knows better.
+    pub fn resume(&mut self, estimate: Estimate) {
+        if self.resumed.is_none_or(|before| before.at < estimate.at) {
+            self.resumed = Some(estimate);
+        }
+    }
+
+    /// What is known at `now`; `None` where nothing is, or nothing of late.
+    #[must_use]
+    pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
+        let is_late = |at| now.since(at) < ESTIMATE_AGE_MAX;
+        let aged = |variance, at| variance + IDLE_VARIANCE * now.since(at).as_secs_f64();
+        let own = self.ln_rate().filter(|_| is_late(self.at)).map(|ln| {
+            let first = FIRST_VARIANCE / f64::from(self.samples.max(1));
+            let variance = SAMPLE_VARIANCE + first + self.sums().slow.spread();
+            (ln, aged(variance, self.at))
+        });
+        let reported = self.reported.filter(|reported| is_late(reported.at));
+        let said = reported.map(|said| (said.ln, aged(REPORT_VARIANCE, said.at)));
+        let resumed = self.resumed.filter(|resumed| {
+            let is_new = resumed.at > self.at || self.samples < RESUMED_UNTIL;
+            is_new && is_late(resumed.at)
+        });
+        let before = resumed.map(|it| (number(it.bitrate.max(1)).ln(), aged(it.variance, it.at)));
+        let known = [own, said, before].into_iter().flatten();
+        let (ln, variance) = known.reduce(blended)?;
+        let counts = [
+            own.map(|_| self.samples),
+            reported.map(|reported| reported.count),
+            resumed.map(|resumed| resumed.samples),
+        ];
+        let moments = [reported.map(|it| it.at), resumed.map(|it| it.at)];
+        Some(Estimate {
+            bitrate: rate(ln),
+            variance,
+            samples: counts.into_iter().flatten().fold(0, u32::saturating_add),
+            rtt: self.rtt.or_else(|| resumed.and_then(|resumed| resumed.rtt)),
+            at: moments.into_iter().flatten().fold(self.at, UnixMillis::max),
+        })
+    }
+
+    /// Whether a moment lies so far before what is known that a clock was set back.
+    fn is_ahead_of(&self, moment: UnixMillis) -> bool {
+        self.at.since(moment) > ESTIMATE_AGE_MAX
+    }
+
+    /// Lays a sample on the time line, evenly over its busy time.
+    fn spread(&mut self, sample: &Sample) {
+        let first = sample.began.0 / TICK_MILLIS;
+        let busy = u64::try_from(sample.busy.as_millis()).unwrap_or(u64::MAX);
+        let ticks = (busy / TICK_MILLIS).max(1);
+        let last = first.saturating_add(ticks - 1);
+        self.advance(last / SLOT_TICKS);
+        let kept = (last / SLOT_TICKS).saturating_sub(SPREAD_MAX) * SLOT_TICKS;
+        let mut tick = first.max(kept);
+        let a_tick = number(sample.bytes) / number(ticks);
+        while tick <= last {
+            let slot = tick / SLOT_TICKS;
+            let end = last.min(slot * SLOT_TICKS + SLOT_TICKS - 1);
+            let covered = end - tick + 1;
+            let mask = (u64::MAX >> (SLOT_TICKS - covered)) << (tick % SLOT_TICKS);
+            self.put(slot, a_tick * number(covered), mask);
+            tick = end + 1;
+        }
+    }
+
+    fn put(&mut self, slot: u64, bytes: f64, mask: u64) {
+        let (at, is_on_line) = (index(slot), slot + SLOTS as u64 > self.newest);
+        match (self.bytes.get_mut(at), self.busy.get_mut(at)) {
+            (Some(total), Some(busy)) if is_on_line => {
+                *total = total.saturating_add(whole(bytes));
+                *busy |= mask;
+            }
+            _ => self.past.take(slot, bytes, mask.count_ones()),
+        }
+    }
+
+    /// Moves the time line on until `slot` is on it.
+    fn advance(&mut self, slot: u64) {
+        if slot <= self.newest {
+            return;
+        }
+        let steps = (slot - self.newest).min(SLOTS as u64);
+        let oldest = (self.newest + 1).saturating_sub(SLOTS as u64);
+        for leaving in oldest..oldest + steps {
+            let at = index(leaving);
+            let (Some(bytes), Some(busy)) = (self.bytes.get_mut(at), self.busy.get_mut(at)) else {
+                continue;
+            };
+            let (bytes, busy) = (std::mem::take(bytes), std::mem::take(busy));
+            self.past.take(leaving, f64::from(bytes), busy.count_ones());
+        }
+        self.newest = slot;
+    }
+
+    /// What counts in the newest slot.
+    fn sums(&self) -> Past {
+        let mut sums = self.past;
+        sums.fade_to(self.newest);
+        for age in 0..SLOTS as u64 {
+            let Some(slot) = self.newest.checked_sub(age) else {
+                break;
+            };
+            let at = index(slot);
+            if let (Some(&bytes), Some(&busy)) = (self.bytes.get(at), self.busy.get(at)) {
+                sums.take(slot, f64::from(bytes), busy.count_ones());
+            }
+        }
+        sums
+    }
+
+    fn ln_rate(&self) -> Option<f64> {
+        let sums = self.sums();
+        let slow = sums.slow.ln_rate()?;
+        let fast = sums.fast.ln_rate().unwrap_or(slow);
+        Some(if (fast - slow).abs() > CHANGED {
+            fast
+        } else {
+            slow
+        })
+    }
+}
+
+impl Past {
+    fn fade_to(&mut self, slot: u64) {
+        if slot > self.slot {
+            let age = slot - self.slot;
+            self.fast = self.fast.faded(weight(age, FAST_HALF_LIFE));
+            self.slow = self.slow.faded(weight(age, SLOW_HALF_LIFE));
+            self.slot = slot;
+        }
+    }
+
+    fn take(&mut self, slot: u64, bytes: f64, ticks: u32) {
+        if ticks == 0 {
+            return;
+        }
+        self.fade_to(slot);
+        let age = self.slot - slot;
+        let (bits, secs) = (bytes * 8.0, f64::from(ticks) * number(TICK_MILLIS) / 1000.0);
+        self.fast.add(weight(age, FAST_HALF_LIFE), bits, secs);
+        self.slow.add(weight(age, SLOW_HALF_LIFE), bits, secs);
+    }
+}
+
+/// What counts of a slot that is `age` slots old.
+fn weight(age: u64, half_life: f64) -> f64 {
+    let secs = number(age) * number(SLOT_TICKS * TICK_MILLIS) / 1000.0;
+    (-secs / half_life).exp2()
+}
+
+/// Two estimates of a logarithm, each by its certainty.
+fn blended(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
+    let (a, b) = (1.0 / one.1, 1.0 / other.1);
+    ((one.0 * a + other.0 * b) / (a + b), 1.0 / (a + b))
+}
+
+fn index(slot: u64) -> usize {
+    usize::try_from(slot % SLOTS as u64).unwrap_or_default()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "15 digits are more than is measured"
+)]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion that saturates, of what is not below zero"
+)]
+fn whole(bytes: f64) -> u32 {
+    bytes.round() as u32
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a conversion that saturates, of what is not below zero"
+)]
+fn rate(ln: f64) -> u64 {
+    ln.exp().round() as u64
 }
