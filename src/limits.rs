@@ -55,12 +55,125 @@ pub const RUN_WAIT_MAX: Duration = Duration::from_secs(60);
 /// notices, and several round trips to a Redis of the same `PoP`.
 pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 
+/// Longest session text in a path: an id of this program is shorter by half.
+pub const SESSION_TEXT_BYTES_MAX: usize = 64;
+
+/// Posts of players that are taken in in a second: each is parsed, and may hold many events.
+pub const REPORTS_PER_SECOND: u32 = 500;
+
+/// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+
+/// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
+pub const CAPPED_RUNGS_MIN: usize = 2;
+
+/// Largest manifest that is read whole to be made for a client. The longest known, a day of media
+/// playlist, is about 2 MB; what is larger goes through as it is.
+pub const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// How often another `PoP` is asked for its health: players keep a steering answer for minutes, so
 /// that noticing a dead one within seconds is soon enough.
 pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
 pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
+
+/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs for
+/// longer and plays on, unattributed.
+pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Sessions that a node keeps: with what is known of each (about 600 bytes) 40 MB. Beyond it the
+/// one that was silent longest goes.
+pub const SESSIONS_MAX: usize = 65_536;
+
+/// Clients and networks that a node keeps beliefs of, each; about 200 bytes a client.
+pub const CLIENTS_MAX: usize = 131_072;
+
+/// Silence after which a session has ended: longer than a full buffer lets a player be silent.
+pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a session's estimate lies in Redis, and a silent session in memory.
+pub const SESSION_LIFE: Duration = Duration::from_secs(600);
+
+/// How long what is thought of a client is of use.
+pub const BELIEF_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Clients that a network's belief must stand on: fewer are persons, not a network.
+pub const NETWORK_CLIENTS_MIN: usize = 5;
+
+/// How often what has changed is written to Redis: each session and client once at most. A player
+/// that goes to another node takes longer than that between two segments.
+pub const SESSION_SHARE_EVERY: Duration = Duration::from_secs(1);
+
+/// Records that wait to be written to Redis; more are dropped, and come again with their next
+/// change.
+pub const SESSION_SHARES_MAX: usize = 8192;
+
+/// Records written in one pipeline: about 20 kB.
+pub const SESSION_SHARES_BATCH: usize = 128;
+
+/// How long what Redis said of a session or client, if only that it has nothing, is believed.
+pub const SESSION_RECALL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Look-ups of sessions in Redis under way; above it they are not made.
+pub const SESSION_RECALLS_MAX: usize = 64;
+
+/// Longest CMCD of a request, or line of a posted event.
+pub const CMCD_BYTES_MAX: usize = 4096;
+
+/// Keys of one CMCD payload: twice those there are.
+pub const CMCD_MEMBERS_MAX: usize = 128;
+
+/// Objects of one `nor` that are taken in.
+pub const CMCD_NEXT_MAX: usize = 4;
+
+/// Events of one posted body that are taken in.
+pub const CMCD_EVENTS_MAX: usize = 64;
+
+/// Samples that an estimate must stand on before a player is told of it.
+pub const HINT_SAMPLES_MIN: u32 = 3;
+
+/// Age beyond which an estimate is not told any more: the link may have changed since.
+pub const HINT_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// Playlists whose segments are remembered, so that it is known what players ask for next.
+pub const PREFETCH_PLAYLISTS_MAX: usize = 1024;
+
+/// Segments of all of them: about 16 MiB, of some 250 B each with names and index.
+pub const PREFETCH_SEGMENTS_MAX: usize = 65_536;
+
+/// Longest playlist that is read for it: some ten thousand segments.
+pub const PREFETCH_PLAYLIST_BYTES_MAX: usize = 2 << 20;
+
+/// Requests that wait to be looked at for what comes next: a second of a busy node's.
+pub const PREFETCH_QUEUE_MAX: usize = 4096;
+
+/// Pieces being brought ahead at once: few beside what players ask for themselves.
+pub const PREFETCHES_MAX: usize = 64;
+
+/// Most of them for one site: half, so that one whose origin is slow leaves room for the others.
+pub const PREFETCHES_PER_SITE_MAX: usize = PREFETCHES_MAX / 2;
+
+/// Pieces brought ahead that are remembered until somebody asks: a hundred a second for their life.
+pub const PREFETCHED_MAX: usize = 16_384;
+
+/// Share of the byte budget that pieces may take that nobody has asked for yet.
+pub const PREFETCH_BUDGET_PERCENT: u64 = 10;
+
+/// Longest part of a file that is brought ahead: 10 s at 12 Mbit/s.
+pub const PREFETCH_SPAN_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a piece brought ahead is waited for to be of use: several times what players buffer.
+pub const PREFETCH_LIFE: Duration = Duration::from_secs(120);
+
+/// Longest time that bringing one piece ahead may take; then it is of no use any more.
+pub const PREFETCH_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long nothing is brought from a directory whose answers turned out not to be shared.
+pub const PREFETCH_BAR: Duration = Duration::from_secs(600);
+
+/// Directories that are so barred; above it all are forgotten, which costs a request each.
+pub const PREFETCH_BARRED_MAX: usize = 4096;
 
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
@@ -241,6 +354,10 @@ pub const MPD_DEPTH_MAX: usize = 32;
 /// periods with ten rungs each.
 pub const MPD_ELEMENTS_MAX: usize = 65_536;
 
+const _: () = assert!(
+    PREFETCHES_MAX < PREFETCHED_MAX,
+    "what is on its way is remembered"
+);
 const _: () = assert!(
     SLOT_CHUNKS.is_multiple_of(BLOCK_CHUNKS),
     "a block lies in one slot"

@@ -1,14 +1,15 @@
 //! Every metric of the program: one place, pre-resolved handles, closed label sets.
 //!
 //! Labels are enums, never URLs, clients or hosts a client may choose, so the number of series is
-//! known at compile time (but for origin endpoints, which the configuration bounds).
+//! known at compile time (but for sites and origin endpoints, which the configuration bounds).
 
 use once_cell::sync::Lazy;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
-use crate::metrics::family::{Counters, Counters2, Histograms, counter, gauge, register};
+use crate::metrics::family::{Counters, Counters2, Histograms, by_arm, counter, gauge, register};
 
 pub mod family;
 
@@ -137,6 +138,8 @@ labels! {
         Log = "log",
         /// The heartbeat of the node.
         Heartbeat = "heartbeat",
+        /// What is known of sessions and clients.
+        Session = "session",
     }
 }
 
@@ -215,6 +218,32 @@ labels! {
 }
 
 labels! {
+    /// What came of an object that a player may ask for next.
+    PrefetchResult("result") {
+        /// It was brought, from Redis or the origin.
+        Brought = "brought",
+        /// It was there already, or on its way.
+        Held = "held",
+        /// The origin has no such object, or gave none.
+        Absent = "absent",
+        /// Its answers may not be shared: its directory is left alone for a while.
+        Private = "private",
+        /// Too many are on their way, or too much of what came before waits to be asked for.
+        Full = "full",
+    }
+}
+
+labels! {
+    /// Whether bytes that were brought ahead were of use.
+    PrefetchUse("use") {
+        /// The first request found them.
+        Useful = "useful",
+        /// Nobody asked in time, or they were gone by then.
+        Wasted = "wasted",
+    }
+}
+
+labels! {
     /// What came of a purge.
     PurgeResult("result") {
         /// In the shared log.
@@ -228,6 +257,98 @@ labels! {
     }
 }
 
+labels! {
+    /// Which kind of manifest.
+    ManifestKind("kind") {
+        /// An HLS playlist.
+        Hls = "hls",
+        /// An MPD.
+        Dash = "dash",
+    }
+}
+
+labels! {
+    /// What became of a manifest that might have been made for a client.
+    Made("result") {
+        /// It was written for this client.
+        Rewritten = "rewritten",
+        /// There was nothing to change.
+        Unchanged = "unchanged",
+        /// It could not be read: it went out as it is.
+        Unparsable = "unparsable",
+        /// It was larger than what is read: it went out as it is.
+        TooLarge = "too-large",
+        /// What was asked for means or leaves nothing.
+        Refused = "refused",
+    }
+}
+
+labels! {
+    /// What became of a post of a player.
+    Posted("result") {
+        /// It was taken in.
+        Taken = "taken",
+        /// It is of another type.
+        Type = "type",
+        /// It is too long.
+        Size = "size",
+        /// Too many came in a second.
+        Rate = "rate",
+        /// It did not arrive, or not in time.
+        Slow = "slow",
+    }
+}
+
+labels! {
+    /// Whether a start was hinted at, or why not.
+    Hinting("result") {
+        /// It was.
+        Given = "given",
+        /// The rule left the player its own choice.
+        Kept = "kept",
+        /// Nothing is known of the client.
+        Unknown = "unknown",
+        /// The session plays without, to compare with.
+        Holdout = "holdout",
+        /// Hints did worse than none at this site.
+        Stopped = "stopped",
+        /// A player that plays already asked again.
+        Refresh = "refresh",
+        /// The mode has none.
+        Off = "off",
+    }
+}
+
+labels! {
+    /// What came of telling other nodes of a session, a client or a network.
+    ShareResult("result") {
+        /// Redis has it.
+        Written = "written",
+        /// Another node has written something newer.
+        Older = "older",
+        /// The queue was full.
+        Dropped = "dropped",
+        /// Redis failed.
+        Failed = "failed",
+    }
+}
+
+labels! {
+    /// What came of asking other nodes for a session, a client or a network.
+    RecallResult("result") {
+        /// It was there.
+        Found = "found",
+        /// It was not.
+        Absent = "absent",
+        /// It was there, but damaged or of another version; treated as absent.
+        Damaged = "damaged",
+        /// Redis failed.
+        Failed = "failed",
+        /// Not asked: too many were being asked for.
+        Refused = "refused",
+    }
+}
+
 /// Seconds to a first byte: a memory hit takes tens of microseconds, a far origin seconds.
 const FIRST_BYTE_BUCKETS: &[f64] = &[
     0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -236,6 +357,27 @@ const FIRST_BYTE_BUCKETS: &[f64] = &[
 /// Seconds of a Redis call: the read deadline defaults to 100 ms, so the top is cut there.
 const REDIS_BUCKETS: &[f64] = &[
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+];
+
+/// Seconds to a first picture: players buffer a segment or two first.
+const STARTUP_BUCKETS: &[f64] = &[
+    0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0, 60.0,
+];
+
+/// Stalled share: most sessions have none, 1 % is felt, 10 % is left.
+const STALLED_BUCKETS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
+
+/// Bit/s that plays: the rungs of common ladders lie between these.
+const BITRATE_BUCKETS: &[f64] = &[
+    125e3, 250e3, 500e3, 1e6, 1.5e6, 2e6, 3e6, 4e6, 6e6, 8e6, 12e6, 16e6, 25e6,
+];
+
+/// Seconds of buffer: live plays with a few, films with up to a minute.
+const BUFFER_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0];
+
+/// Scores are in Mbit/s, and below zero where stalls and switches outweigh the picture.
+const SCORE_BUCKETS: &[f64] = &[
+    -4.0, -2.0, -1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 20.0,
 ];
 
 /// The metrics of this process.
@@ -283,13 +425,31 @@ pub struct Metrics {
     pub origin_waits: IntCounter,
     pub origin_interims_dropped: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
+    pub prefetches: Counters<PrefetchResult>,
+    pub prefetched_bytes: Counters<PrefetchUse>,
+    pub prefetch_dropped: IntCounter,
     pub pathways_down: IntGauge,
     pub duress: IntGauge,
+    pub manifests: Counters2<ManifestKind, Made>,
+    pub hints: Counters<Hinting>,
+    pub posts: Counters<Posted>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
     pub purge_floor_raises: IntCounter,
     pub purge_log_age_seconds: IntGauge,
+    pub sessions: IntGauge,
+    pub session_evictions: IntCounter,
+    pub session_ids_refused: IntCounter,
+    pub session_shares: Counters<ShareResult>,
+    pub session_recalls: Counters<RecallResult>,
+    pub session_recalls_late: IntCounter,
+    pub session_hints: IntGaugeVec,
+    pub session_startup_seconds: HistogramVec,
+    pub session_stalled_ratio: HistogramVec,
+    pub session_bitrate: HistogramVec,
+    pub session_buffer_seconds: HistogramVec,
+    pub session_score: HistogramVec,
     pub ready: IntGauge,
     pub build_info: IntGaugeVec,
 }
@@ -491,6 +651,25 @@ impl Metrics {
                     &["site", "endpoint"],
                 ),
             ),
+            prefetches: Counters::new(
+                &r,
+                "weir_prefetches_total",
+                "Objects that players may ask for next, by what came of them. full: the origin is \
+                 slow, or much is brought that nobody asks for; private: such a site is better \
+                 off with site.adapt.prefetch_segments = 0.",
+            ),
+            prefetched_bytes: Counters::new(
+                &r,
+                "weir_prefetched_bytes_total",
+                "Bytes brought ahead of players, once it is known whether they were of use. Much \
+                 wasted: lower site.adapt.prefetch_segments.",
+            ),
+            prefetch_dropped: counter(
+                &r,
+                "weir_prefetch_dropped_total",
+                "Requests not looked at for what comes next, since too many came at once. \
+                 Harmless.",
+            ),
             pathways_down: gauge(
                 &r,
                 "weir_pathways_down",
@@ -502,6 +681,24 @@ impl Metrics {
                 "weir_duress",
                 "1 while this node drains, or connections, held memory or fills are near their \
                  bound: players are sent elsewhere, nothing is prefetched. Add nodes.",
+            ),
+            manifests: Counters2::new(
+                &r,
+                "weir_manifests_total",
+                "Manifests that sites adapt, by kind and what became of them. Unparsable or \
+                 too-large ones go out as they are: look at what the origin has there.",
+            ),
+            hints: Counters::new(
+                &r,
+                "weir_hints_total",
+                "Start hints given, and why not. Mostly unknown: few clients come back, or nodes \
+                 do not share what they know. Stopped: sessions with hints played worse.",
+            ),
+            posts: Counters::new(
+                &r,
+                "weir_reports_posted_total",
+                "Posts of events by players (CMCD), by what became of them. Rate: more came than \
+                 are taken in; sample them at the players.",
             ),
             purges: Counters::new(
                 &r,
@@ -531,6 +728,88 @@ impl Metrics {
                 "weir_purge_log_age_seconds",
                 "Seconds since the purge log was last read; 0 without Redis. Above purge.lease \
                  purges of other nodes are not seen.",
+            ),
+            sessions: gauge(
+                &r,
+                "weir_sessions",
+                "Sessions this node knows of, those silent for minutes included. At its bound the \
+                 one that was silent longest is forgotten.",
+            ),
+            session_evictions: counter(
+                &r,
+                "weir_session_evictions_total",
+                "Sessions forgotten since too many were known. Rising: more clients than one node \
+                 should have, or somebody makes sessions up.",
+            ),
+            session_ids_refused: counter(
+                &r,
+                "weir_session_ids_refused_total",
+                "Session ids in paths that were forged, too old, or of nodes with another \
+                 secret. They play on, unattributed. Rising: set session.secret_file alike on \
+                 every node.",
+            ),
+            session_shares: Counters::new(
+                &r,
+                "weir_session_shares_total",
+                "Records of sessions, clients and networks written for other nodes. dropped or \
+                 failed: Redis is too slow or down, and other nodes start such clients cold.",
+            ),
+            session_recalls: Counters::new(
+                &r,
+                "weir_session_recalls_total",
+                "Records of sessions, clients and networks asked of Redis for a manifest. damaged: \
+                 another version writes there, or look at its memory.",
+            ),
+            session_recalls_late: counter(
+                &r,
+                "weir_session_recalls_late_total",
+                "Manifests that did not wait for what Redis knows of their client. Rising: Redis \
+                 is slow.",
+            ),
+            session_hints: register(
+                &r,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "weir_session_hints_allowed",
+                        "1 while sessions of a site may be given hints. 0: the holdout has shown, \
+                         with 99 % confidence, that hints made playback worse; tried again after \
+                         a day. Set mode = \"off\" if it comes back.",
+                    ),
+                    &["site"],
+                ),
+            ),
+            session_startup_seconds: by_arm(
+                &r,
+                "weir_session_startup_seconds",
+                "From a session's first request for media to its first picture, as its player \
+                 tells (CMCD).",
+                STARTUP_BUCKETS,
+            ),
+            session_stalled_ratio: by_arm(
+                &r,
+                "weir_session_stalled_ratio",
+                "Share of a session's time that it stalled, as its player tells (CMCD). Compare \
+                 the arms.",
+                STALLED_BUCKETS,
+            ),
+            session_bitrate: by_arm(
+                &r,
+                "weir_session_bitrate_bits_per_second",
+                "Mean bit rate of a session's picture (CMCD). Compare the arms.",
+                BITRATE_BUCKETS,
+            ),
+            session_buffer_seconds: by_arm(
+                &r,
+                "weir_session_buffer_seconds",
+                "Mean buffer of a session's player (CMCD).",
+                BUFFER_BUCKETS,
+            ),
+            session_score: by_arm(
+                &r,
+                "weir_session_score",
+                "A session's Mbit/s - 4.3 x stalled share - mean change of Mbit/s; by it the arms \
+                 are compared.",
+                SCORE_BUCKETS,
             ),
             ready: gauge(
                 &r,

@@ -15,12 +15,19 @@ use crate::cache::engine::Engine;
 use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
+use crate::life::duress::Duress;
+use crate::limits::{INVALIDATIONS_PER_SECOND, REPORTS_PER_SECOND};
 use crate::metrics::METRICS;
-use crate::proxy::invalidate::Allowance;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::upstream::Uplink;
+use crate::session::Sessions;
+use crate::session::pathways::Pathways;
 
 pub mod access;
+mod adapt;
+mod allowance;
 pub mod answer;
+mod attend;
 pub mod connection;
 mod dating;
 pub mod exchange;
@@ -36,6 +43,7 @@ mod posted;
 mod reference;
 pub mod request;
 pub mod respond;
+mod service;
 pub mod storage;
 pub mod upstream;
 pub mod watch;
@@ -44,31 +52,50 @@ pub mod wire;
 /// What every request needs: the engine, the sites, and the node's own name.
 pub struct Edge {
     engine: Arc<Engine>,
+    sessions: Arc<Sessions>,
+    pathways: Arc<Pathways>,
+    duress: Arc<Duress>,
     sites: Vec<Arc<Site>>,
     sources: HashMap<String, Arc<Source>>,
     /// Sites that take unsafe methods.
     uplinks: HashMap<String, Uplink>,
     invalidations: Allowance,
+    /// Posts of players that are taken in.
+    reports: Allowance,
     flights: Arc<Flights>,
     server: crate::config::Server,
     /// This node's entry of `Via`, the same on every answer.
     via: HeaderValue,
+    /// What it says to players where it has nothing to say, the same on every answer.
+    cmsd: HeaderValue,
     access_log: AccessLog,
     /// What the origin of a video site sees of every client, made once.
     nothing: Arc<Fields>,
 }
 
+/// The parts of a node that answers come from.
+pub struct Parts {
+    /// What objects are opened by.
+    pub engine: Arc<Engine>,
+    /// Who clients are, and how fast.
+    pub sessions: Arc<Sessions>,
+    /// How other `PoP`s are.
+    pub pathways: Arc<Pathways>,
+    /// How this node is.
+    pub duress: Arc<Duress>,
+    /// What counts the requests being answered.
+    pub flights: Arc<Flights>,
+}
+
 impl Edge {
     /// Puts the parts together; `sources` holds one source for each site of `config`.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        engine: Arc<Engine>,
-        sources: &[Arc<Source>],
-        flights: Arc<Flights>,
-    ) -> Self {
+    pub fn new(config: &Config, sources: &[Arc<Source>], parts: Parts) -> Self {
         Self {
-            engine,
+            engine: parts.engine,
+            sessions: parts.sessions,
+            pathways: parts.pathways,
+            duress: parts.duress,
             sites: config.sites.clone(),
             sources: sources
                 .iter()
@@ -78,10 +105,12 @@ impl Edge {
                 .iter()
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
-            invalidations: Allowance::default(),
-            flights,
+            invalidations: Allowance::new(INVALIDATIONS_PER_SECOND),
+            reports: Allowance::new(REPORTS_PER_SECOND),
+            flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
+            cmsd: adapt::nothing_to_say(&config.server.node),
             access_log: AccessLog::from(config),
             nothing: Fields::none(),
         }

@@ -122,6 +122,12 @@ impl Redis {
         lock(&self.writes).admits()
     }
 
+    /// Whether a read would be tried now.
+    #[must_use]
+    pub fn admits_reads(&self) -> bool {
+        lock(&self.reads).admits()
+    }
+
     /// Runs a query past the breakers, with its own deadline.
     ///
     /// # Errors

@@ -4,16 +4,19 @@
 //! from the same validated parts, so that they cannot mean different things; the site's name in
 //! the key comes from the configuration, never from the request.
 
+pub mod choice;
 pub mod host;
 pub mod path;
 pub mod query;
+pub mod session;
 
 use std::sync::Arc;
 
 use http::{Method, StatusCode, Version};
 
 use crate::asset::Kind;
-use crate::config::Site;
+use crate::config::adapt::{Carrier, Mode};
+use crate::config::{Profile, Site};
 use crate::key::Key;
 use crate::limits;
 use crate::route::host::Host;
@@ -56,6 +59,13 @@ pub struct Route {
     pub kind: Kind,
     /// Which public URL it came by.
     pub purpose: Purpose,
+    /// What stands behind `~` in the first segment of the path asked for, on sites that know
+    /// sessions: part of no key and no origin request, at most [`limits::SESSION_TEXT_BYTES_MAX`]
+    /// bytes, and whatever a client likes.
+    pub session: Option<String>,
+    /// The query as received, where it is for this node too: of manifests and of
+    /// [`Purpose::Service`].
+    pub query_raw: Option<String>,
 }
 
 /// Which public URL a request came by.
@@ -65,6 +75,8 @@ pub enum Purpose {
     Stream,
     /// `/adaptive_stream/<id>`: a manifest.
     Adaptive,
+    /// `/.weir/<name>`: this node itself answers, on sites whose manifests it makes.
+    Service,
     /// Any other path: the object of that name.
     Object,
 }
@@ -167,17 +179,38 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         return Err(Refusal::MalformedMethod);
     }
     let (authority, target) = split_target(head)?;
-    let site = site_of(sites, head, authority)?;
+    let site = find_site(sites, head, authority)?;
     let (raw_path, raw_query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
     let path = path::canonical(raw_path)?;
-    let query = match raw_query {
-        Some(raw) => query::canonical(raw, &site.query)?,
-        None => None,
+    let (session, path) = match knows_sessions(site) {
+        true => session::split(path)?,
+        false => (None, path),
     };
-    resolve(site, path, query, head.accept)
+    let place = Place { path, session };
+    // What players post here reaches no origin, so that it is no method of the site.
+    let is_report = place.path == COLLECTOR && has_service(site);
+    if !is_report || *head.method != Method::POST {
+        check_method(site, head.method)?;
+    }
+    resolve(site, place, raw_query, head.accept)
+}
+
+/// Whether paths of `site` may begin with a session.
+///
+/// Those of video sites may, even where none are given out: a client may hold manifests from when
+/// they were.
+fn knows_sessions(site: &Site) -> bool {
+    site.profile == Profile::Video || site.adapt.session == Carrier::Path
+}
+
+/// Where a request leads, before it is known what that is.
+struct Place {
+    /// Canonical, without session.
+    path: String,
+    session: Option<String>,
 }
 
 /// Finds the site that a request about the server is for ([`Head::is_server_wide`]).
@@ -185,10 +218,12 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
 /// # Errors
 /// [`Refusal`] where no site is named, or none takes OPTIONS.
 pub fn server_wide<'a>(sites: &'a [Arc<Site>], head: &Head<'_>) -> Result<&'a Arc<Site>, Refusal> {
-    site_of(sites, head, head.authority)
+    let site = find_site(sites, head, head.authority)?;
+    check_method(site, head.method)?;
+    Ok(site)
 }
 
-fn site_of<'a>(
+fn find_site<'a>(
     sites: &'a [Arc<Site>],
     head: &Head<'_>,
     authority: Option<&str>,
@@ -197,9 +232,7 @@ fn site_of<'a>(
     if host.is_none() && head.version != Version::HTTP_10 {
         return Err(Refusal::MissingHost);
     }
-    let site = host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)?;
-    check_method(site, head.method)?;
-    Ok(site)
+    host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)
 }
 
 /// Splits the target into authority and the rest (RFC 9112 section 3.2).
@@ -250,26 +283,48 @@ fn check_method(site: &Site, method: &Method) -> Result<(), Refusal> {
 /// with an object below `stream/`. Their query is for this node (`mode=`), not for the origin.
 fn resolve(
     site: &Arc<Site>,
-    path: String,
-    query: Option<String>,
+    place: Place,
+    raw_query: Option<&str>,
     accept: Option<&str>,
 ) -> Result<Route, Refusal> {
-    let (path, query, purpose) = if let Some(id) = founding_id(&path, "/stream/") {
-        (fill_in(&site.paths.stream, id)?, None, Purpose::Stream)
+    let Place { path, session } = place;
+    let (path, purpose) = if let Some(id) = founding_id(&path, "/stream/") {
+        (fill_in(&site.paths.stream, id)?, Purpose::Stream)
     } else if let Some(id) = founding_id(&path, "/adaptive_stream/") {
-        let path = manifest_path(site, id, accept)?;
-        (path, None, Purpose::Adaptive)
+        (manifest_path(site, id, accept)?, Purpose::Adaptive)
+    } else if path.starts_with(SERVICE) && has_service(site) {
+        (path, Purpose::Service)
     } else {
-        (path, query, Purpose::Object)
+        (path, Purpose::Object)
     };
+    let kind = Kind::of(&path);
+    let is_own = purpose == Purpose::Adaptive || purpose == Purpose::Service;
+    let own: &[&str] = match kind.is_manifest() && site.adapt.client_mode {
+        true => &choice::NAMES,
+        false => &[],
+    };
+    let query = match raw_query {
+        Some(raw) => query::canonical(raw, &site.query, own)?,
+        None => None,
+    };
+    let query = query.filter(|_| purpose == Purpose::Object);
     Ok(Route {
         site: Arc::clone(site),
         key: Key::new(&site.name, &path, query.as_deref()),
-        kind: Kind::of(&path),
+        kind,
         origin_path: path,
         origin_query: query,
         purpose,
+        session,
+        query_raw: raw_query
+            .filter(|_| is_own || kind.is_manifest())
+            .map(str::to_owned),
     })
+}
+
+/// Whether this node answers for itself below [`SERVICE`] on `site`.
+fn has_service(site: &Site) -> bool {
+    site.adapt.mode != Mode::Off || site.adapt.steering.is_some()
 }
 
 fn founding_id<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
@@ -307,6 +362,12 @@ fn media_range(text: &str) -> Option<(&str, f32)> {
     let quality = quality.map_or(Some(1.0), |text| text.parse().ok())?;
     (0.0..=1.0).contains(&quality).then_some((name, quality))
 }
+
+/// Below it this node answers for itself: steering, and what players report.
+pub const SERVICE: &str = "/.weir/";
+
+/// Where players post what they report (CMCD version 2, event mode).
+pub const COLLECTOR: &str = "/.weir/cmcd";
 
 /// Puts an id into a template; the result is canonical, whatever escapes the template has.
 ///

@@ -24,10 +24,11 @@ use crate::metrics::METRICS;
 use crate::origin;
 use crate::proxy::connection::{self, Front, Gatekeeper};
 use crate::proxy::gate::Gate;
-use crate::proxy::{Edge, Flights};
+use crate::proxy::{self, Edge, Flights};
 use crate::purge::log::Purges;
 use crate::purge::log::heartbeat::NodeInfo;
 use crate::redis::Redis;
+use crate::session::Sessions;
 use crate::session::pathways::Pathways;
 
 pub mod background;
@@ -83,6 +84,7 @@ struct Node {
     redis: Option<Arc<Redis>>,
     purges: Arc<Purges>,
     engine: Arc<Engine>,
+    sessions: Arc<Sessions>,
     gate: Arc<Gate>,
     flights: Arc<Flights>,
     life: Arc<Life>,
@@ -121,12 +123,14 @@ impl Node {
         let shared = redis.as_ref().zip(of_redis);
         let shared = shared.map(|(redis, config)| Shared::new(Arc::clone(redis), config));
         let purges = Purges::new(redis.clone(), &config.purge, info(&config));
+        let sessions = Sessions::new(&config, redis.clone());
         let engine = Engine::new(config.cache.memory_bytes, shared, Arc::clone(&purges));
         Ok(Self {
             sources,
             redis,
             purges,
             engine,
+            sessions,
             gate: Gate::new(&config.server),
             flights: Arc::new(Flights::default()),
             life: Life::new(),
@@ -139,9 +143,14 @@ impl Node {
     fn clients(&self, conf: &Arc<ServerConf>) -> Result<Listening<Front<HttpProxy<Edge>>>, Error> {
         let edge = Edge::new(
             &self.config,
-            Arc::clone(&self.engine),
             &self.sources,
-            Arc::clone(&self.flights),
+            proxy::Parts {
+                engine: Arc::clone(&self.engine),
+                sessions: Arc::clone(&self.sessions),
+                pathways: Arc::clone(&self.pathways),
+                duress: Arc::clone(&self.duress),
+                flights: Arc::clone(&self.flights),
+            },
         );
         let mut proxy = http_proxy(conf, edge);
         connection::bound(&mut proxy, &self.config);
@@ -202,6 +211,7 @@ impl Node {
             redis: self.redis.clone(),
             purges: Arc::clone(&self.purges),
             engine: Arc::clone(&self.engine),
+            sessions: Arc::clone(&self.sessions),
             sources: self.sources.clone(),
             gate: Arc::clone(&self.gate),
             life: Arc::clone(&self.life),

@@ -109,6 +109,12 @@ pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     register(registry, IntGauge::new(name, help))
 }
 
+/// Histograms of each site's sessions, by arm.
+pub(super) fn by_arm(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    register(registry, HistogramVec::new(opts, &["site", "arm"]))
+}
+
 /// Registers a collector of the fixed table above.
 #[expect(
     clippy::expect_used,

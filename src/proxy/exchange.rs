@@ -10,7 +10,7 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
-use crate::proxy::meter::Measured;
+use crate::proxy::meter::{Bearer, Measured};
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -39,6 +39,8 @@ pub struct Exchange {
     /// The opened answer, until Pingora's cache key takes it.
     pub(super) opened: Option<Handoff>,
     pub(super) part: Part,
+    /// Whether the answer is made for this client alone: it has no parts and no age.
+    pub(super) is_personal: bool,
     /// Whether the first bytes of the body can be read without waiting.
     pub(super) body_is_here: bool,
     /// Whether the request goes to the origin by Pingora's own way (unsafe methods).
@@ -56,6 +58,8 @@ pub struct Exchange {
     pub(super) reason: Option<&'static str>,
     /// What its connection had carried when it arrived, for whoever asked before.
     pub(super) measured: Option<Measured>,
+    /// Whose it is, where anybody wants to know.
+    pub(super) bearer: Option<Bearer>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -78,6 +82,7 @@ impl Exchange {
             ttl: None,
             opened: None,
             part: Part::Whole,
+            is_personal: false,
             body_is_here: false,
             passes: false,
             destination: None,
@@ -87,6 +92,7 @@ impl Exchange {
             bodiless: false,
             reason: None,
             measured: None,
+            bearer: None,
             active: None,
             in_flight: None,
         }

@@ -88,6 +88,9 @@ impl ProxyHttp for Edge {
         header: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> RangeType {
+        if exchange.is_personal {
+            return RangeType::None;
+        }
         // A header that cannot be cut goes out whole, as for a range that is ignored.
         answer::cut(&exchange.part, header).unwrap_or(RangeType::None)
     }
@@ -102,7 +105,8 @@ impl ProxyHttp for Edge {
             // It says nothing of how the answer comes about.
             return Ok(());
         }
-        if exchange.outcome == Outcome::Pass && exchange.age.is_none() && !exchange.passes {
+        let is_passed = exchange.outcome == Outcome::Pass && exchange.age.is_none();
+        if is_passed && !exchange.passes || exchange.is_personal {
             // Pingora writes an Age on every hit; an answer straight from its origin has none.
             header.remove_header(&AGE);
         }

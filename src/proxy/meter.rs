@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Site;
-use crate::session::Who;
 use crate::session::client::Client;
 use crate::session::sample::{Bound, Reading, Sample};
+use crate::session::who::Who;
 
 /// How long a reading can be the earlier one of two. What was carried since, too little for a
 /// sample, is dropped then, since nothing tells when it was.
@@ -127,7 +127,7 @@ mod tests {
     fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
-            who: Who([who; 16]),
+            who: Who::named([who; 16]),
             client: Client::default(),
         }
     }
@@ -154,7 +154,7 @@ mod tests {
     fn carried(meter: &mut Meter) -> Option<(u8, u64, u64)> {
         let Measured { bearer, sample } = meter.take()?;
         let busy = u64::try_from(sample.busy.as_millis()).unwrap();
-        Some((bearer.who.0[0], sample.bytes, busy))
+        Some((bearer.who.bytes()[0], sample.bytes, busy))
     }
 
     #[test]

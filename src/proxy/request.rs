@@ -22,7 +22,8 @@ use crate::http::via;
 use crate::http::wishes::Wishes;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::metrics::{Closed, METRICS, Outcome};
-use crate::origin::Body;
+use crate::proxy::adapt::serve::{self, Manifest, Served};
+use crate::proxy::adapt::{self, Visit};
 use crate::proxy::answer::{self, Part};
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers::{self, Stored};
@@ -30,7 +31,7 @@ use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
 use crate::proxy::watch::{Active, Protocol};
-use crate::proxy::{Edge, connection, interim, pace, upstream};
+use crate::proxy::{Edge, attend, connection, interim, pace, service, upstream};
 use crate::route::{self, Head, Purpose, Refusal, Route};
 
 /// How long a request body that nobody wants is read before the connection is given up.
@@ -76,10 +77,11 @@ pub(super) async fn accept(
     }
     let route = route::route(&edge.sites, &head).map_err(|refusal| respond::refusal(&refusal))?;
     exchange.route = Some(route.clone());
+    attend::attend(session, exchange, edge);
     let method = session.req_header().method.clone();
     match method {
-        Method::GET | Method::HEAD if route.purpose == Purpose::Adaptive => {
-            Err(respond::to_manifest(&route.origin_path))
+        _ if route.purpose == Purpose::Service => {
+            Err(service::answer(session, exchange, edge, &route).await)
         }
         Method::GET | Method::HEAD => open(session, exchange, edge, route).await,
         Method::OPTIONS => Err(respond::options(&route.site, &session.req_header().headers)),
@@ -233,13 +235,15 @@ async fn open(
     };
     let header = session.req_header();
     let ranges = range::parse(&header.method, &header.headers);
+    let manifest = adapt::concerns(&route).then(|| route.clone());
     let want = match &ranges {
-        Ranges::Spans(spans) => spans.first().copied(),
-        Ranges::Whole | Ranges::TooMany => None,
+        Ranges::Spans(spans) if manifest.is_none() => spans.first().copied(),
+        Ranges::Spans(_) | Ranges::Whole | Ranges::TooMany => None,
     };
     let ask = Ask {
         want,
-        head_only: header.method == Method::HEAD,
+        // What is made of a manifest has a length and a tag of its own, which HEAD tells too.
+        head_only: header.method == Method::HEAD && manifest.is_none(),
         ..ask(edge, source, route, &header.headers)
     };
     let supply = ask.supply();
@@ -252,6 +256,16 @@ async fn open(
     match opened {
         Opened::Object { object, how, own } => {
             exchange.answered(how);
+            if let Some(route) = manifest {
+                let visit = visit(session, exchange, edge, route);
+                let engine = Arc::clone(&edge.engine);
+                let reader = Reader::new(engine, supply.clone(), Arc::clone(&object));
+                if let Some(made) = serve::of_object(&visit, &object, &own, reader).await? {
+                    let head = object.head();
+                    exchange.ttl = remaining(head.freshness.lifetime, head.age(clock::now()));
+                    return hand_over(session, exchange, edge, made);
+                }
+            }
             let reader = Reader::new(Arc::clone(&edge.engine), supply, Arc::clone(&object));
             let found = Found {
                 object: &object,
@@ -272,6 +286,14 @@ async fn open(
                 stored: false,
                 ..how
             });
+            let mut body = Bytestream::Once(body);
+            if let Some(route) = manifest {
+                let visit = visit(session, exchange, edge, route);
+                match serve::of_stream(&visit, (status, &headers), body).await? {
+                    Served::Made(made) => return hand_over(session, exchange, edge, *made),
+                    Served::AsItIs(left) => body = left,
+                }
+            }
             let passing = Passing {
                 status,
                 headers: &headers,
@@ -300,7 +322,7 @@ struct Found<'a> {
 struct Passing<'a> {
     status: StatusCode,
     headers: &'a HeaderMap,
-    body: Box<dyn Body>,
+    body: Bytestream,
 }
 
 /// Hands an object over, or answers at once where no body is to follow.
@@ -326,6 +348,7 @@ fn serve_object(
         let appended = header.append_header(name, value);
         appended.map_err(|_| respond::internal())?;
     }
+    adapt::speak(&mut header, exchange, edge).map_err(|_| respond::internal())?;
     let request = answer::Request {
         method: &session.req_header().method,
         headers: &session.req_header().headers,
@@ -333,11 +356,7 @@ fn serve_object(
     };
     exchange.part = answer::part(&request, &header, length);
     if exchange.part == Part::Failed {
-        return Err(Answer::new(
-            StatusCode::PRECONDITION_FAILED,
-            "another version is expected",
-            exchange.outcome,
-        ));
+        return Err(other_version(exchange.outcome));
     }
     if exchange.part == Part::Whole {
         refuse_unframed(exchange.protocol, length)?;
@@ -375,11 +394,56 @@ fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> R
         body: if headers::is_bodiless(passing.status) {
             Bytestream::Nothing
         } else {
-            Bytestream::Once(passing.body)
+            passing.body
         },
         min_send_rate: edge.server.min_send_rate,
     });
     Ok(())
+}
+
+/// What the making of a manifest depends on beside it.
+fn visit<'a>(session: &'a Session, exchange: &Exchange, edge: &'a Edge, route: Route) -> Visit<'a> {
+    Visit {
+        edge,
+        route,
+        headers: &session.req_header().headers,
+        host: head_of(session).authority,
+        address: exchange.client,
+        now: clock::now(),
+    }
+}
+
+/// Hands a manifest over that was made for this client.
+fn hand_over(
+    session: &Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+    made: Manifest,
+) -> Result<(), Answer> {
+    let Manifest { header, bytes } = made;
+    let request = answer::Request {
+        method: &session.req_header().method,
+        headers: &session.req_header().headers,
+        ranges: &Ranges::Whole,
+    };
+    exchange.part = answer::part(&request, &header, None);
+    if exchange.part == Part::Failed {
+        return Err(other_version(exchange.outcome));
+    }
+    exchange.is_personal = true;
+    exchange.body_is_here = true;
+    exchange.opened = Some(Handoff {
+        header,
+        age: Duration::ZERO,
+        body: Bytestream::Made(bytes),
+        min_send_rate: edge.server.min_send_rate,
+    });
+    Ok(())
+}
+
+fn other_version(outcome: Outcome) -> Answer {
+    let status = StatusCode::PRECONDITION_FAILED;
+    Answer::new(status, "another version is expected", outcome)
 }
 
 /// HTTP/1.0 has no chunks: the end of a body without length is the end of the connection, and a

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, RETRY_AFTER,
+    RETRY_AFTER,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -37,9 +37,18 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// Text of the body and of the log's `reason`; empty for none.
     pub(super) text: &'static str,
+    /// What the body says in place of `text`, where that depends on the request.
+    pub(super) told: Option<Told>,
     pub(super) outcome: Outcome,
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
     pub(super) connection: Connection,
+}
+
+/// A body made for one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
 }
 
 /// What becomes of an HTTP/1.1 connection after an answer.
@@ -56,6 +65,7 @@ impl Answer {
         Self {
             status,
             text,
+            told: None,
             outcome,
             fields: Vec::new(),
             connection: Connection::Kept,
@@ -67,6 +77,28 @@ impl Answer {
         Self {
             connection: Connection::Closed,
             ..Self::new(status, text, outcome)
+        }
+    }
+
+    /// A refusal of a request's own words, with the reason; the log has `bad-request`.
+    pub(super) fn telling(status: StatusCode, reason: &str) -> Self {
+        Self {
+            told: Some(Told {
+                content_type: TEXT,
+                body: Bytes::from(format!("{reason}\n")),
+            }),
+            ..Self::new(status, "bad-request", Outcome::Refused)
+        }
+    }
+
+    /// A document made here.
+    pub(super) fn document(content_type: &'static str, body: String) -> Self {
+        Self {
+            told: Some(Told {
+                content_type,
+                body: Bytes::from(body),
+            }),
+            ..Self::new(StatusCode::OK, "", Outcome::Local)
         }
     }
 
@@ -87,26 +119,14 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
     answer
 }
 
-/// Sends a player to the manifest itself, below whose path its relative URIs resolve.
-///
-/// It depends on Accept (HLS or DASH), and a later one may depend on the client: not to be kept.
-pub(super) fn to_manifest(path: &str) -> Answer {
-    let Ok(location) = HeaderValue::from_str(path) else {
-        return internal();
-    };
-    let mut answer = Answer::new(StatusCode::TEMPORARY_REDIRECT, "", Outcome::Local);
-    answer.fields.push((LOCATION, location));
-    answer
-        .fields
-        .push((CACHE_CONTROL, HeaderValue::from_static("private, no-store")));
-    answer
-}
-
 /// Answers what should not have happened.
 pub(super) fn internal() -> Answer {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     Answer::new(status, "internal error", Outcome::Error)
 }
+
+/// The type of every text that this node writes itself.
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What every site serves.
 const SAFE: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -225,7 +245,8 @@ pub(super) async fn send(
     let mut header = ResponseHeader::build_no_case(answer.status, Some(12))?;
     let body = body_of(&answer);
     if let Some(body) = &body {
-        header.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+        let told = answer.told.as_ref();
+        header.insert_header(CONTENT_TYPE, told.map_or(TEXT, |told| told.content_type))?;
         header.insert_header(CONTENT_LENGTH, body.len())?;
     }
     if answer.status != StatusCode::NO_CONTENT {
@@ -254,6 +275,9 @@ pub(super) async fn send(
 fn body_of(answer: &Answer) -> Option<Bytes> {
     if answer.status == StatusCode::NO_CONTENT || answer.status == StatusCode::NOT_MODIFIED {
         return None;
+    }
+    if let Some(told) = &answer.told {
+        return Some(told.body.clone());
     }
     Some(match answer.text {
         "" => Bytes::new(),

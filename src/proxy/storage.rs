@@ -8,6 +8,7 @@
 //! short of its length or last chunk, and resets an HTTP/2 stream: never an `END_STREAM`.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,10 @@ pub(super) enum Bytestream {
     Object(Reader),
     /// An answer that may not be stored: once, from the start.
     Once(Box<dyn origin::Body>),
+    /// As `Once`, behind the pieces that were taken from it already.
+    Begun(VecDeque<Bytes>, Box<dyn origin::Body>),
+    /// Bytes made for this one request.
+    Made(Bytes),
     /// Nothing, whatever was announced: the answer has no body by its status.
     Nothing,
 }
@@ -150,6 +155,11 @@ impl Hit {
         match &mut self.body {
             Bytestream::Object(reader) => reader.next().await.or_err(BROKEN, "reading an object"),
             Bytestream::Once(body) => body.piece().await.or_err(BROKEN, "reading an answer"),
+            Bytestream::Begun(taken, body) => match taken.pop_front() {
+                Some(piece) => Ok(Some(piece)),
+                None => body.piece().await.or_err(BROKEN, "reading an answer"),
+            },
+            Bytestream::Made(bytes) => Ok(Some(std::mem::take(bytes)).filter(|it| !it.is_empty())),
             Bytestream::Nothing => Ok(None),
         }
     }

@@ -9,11 +9,12 @@ use crate::route::Refusal;
 use crate::route::path::{Octet, Octets, is_pchar, is_unreserved};
 
 /// Turns a query as received, without `?`, into the canonical one; `None` when nothing is left.
+/// Parameters named in `own` are for this node and left out, whatever the site keeps.
 ///
 /// # Errors
 /// [`Refusal::Control`] for control characters and spaces whatever the policy, since no client
 /// may send them; [`Refusal::Escape`] for malformed escapes where the query is kept.
-pub fn canonical(raw: &str, policy: &QueryPolicy) -> Result<Option<String>, Refusal> {
+pub fn canonical(raw: &str, policy: &QueryPolicy, own: &[&str]) -> Result<Option<String>, Refusal> {
     if raw.bytes().any(|byte| byte <= b' ' || byte == 0x7F) {
         return Err(Refusal::Control);
     }
@@ -29,7 +30,8 @@ pub fn canonical(raw: &str, policy: &QueryPolicy) -> Result<Option<String>, Refu
     for raw in raw.split('&').filter(|raw| !raw.is_empty()) {
         let parameter = respell(raw)?;
         let name = name_of(&parameter)?;
-        if !name.eq_ignore_ascii_case(CMCD) && kept(&name) {
+        let is_ours = name.eq_ignore_ascii_case(CMCD) || own.contains(&name.as_str());
+        if !is_ours && kept(&name) {
             parameters.push((name, parameter));
         }
     }
@@ -97,9 +99,19 @@ mod tests {
             ("a=%00", QueryPolicy::KeepAll, Some("a=%00")),
         ];
         for (raw, policy, expected) in cases {
-            let got = canonical(raw, &policy);
+            let got = canonical(raw, &policy, &[]);
             assert_eq!(got, Ok(expected.map(Into::into)), "{raw} {policy:?}");
         }
+    }
+
+    #[test]
+    fn what_is_for_this_node_reaches_no_origin() {
+        let got = canonical(
+            "mode=off&a=1&%6Dode=x&Mode=y",
+            &QueryPolicy::KeepAll,
+            &["mode"],
+        );
+        assert_eq!(got, Ok(Some("Mode=y&a=1".into())));
     }
 
     #[test]
@@ -112,14 +124,14 @@ mod tests {
             ("a=%zz", QueryPolicy::KeepAll, Refusal::Escape),
         ];
         for (raw, policy, expected) in cases {
-            assert_eq!(canonical(raw, &policy), Err(expected), "{raw}");
+            assert_eq!(canonical(raw, &policy, &[]), Err(expected), "{raw}");
         }
     }
 
     proptest! {
         #[test]
         fn canonical_queries_stay_as_they_are(raw in "([abAB=&;+é?/]|%[0-9a-fA-F]{2}){0,24}") {
-            let canonical = |raw: &str| canonical(raw, &QueryPolicy::KeepAll);
+            let canonical = |raw: &str| canonical(raw, &QueryPolicy::KeepAll, &[]);
             if let Ok(Some(query)) = canonical(&raw) {
                 assert_eq!(canonical(&query), Ok(Some(query.clone())));
                 assert!(query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));

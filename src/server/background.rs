@@ -18,6 +18,7 @@ use crate::metrics::METRICS;
 use crate::proxy::gate::Gate;
 use crate::purge::log::Purges;
 use crate::redis::Redis;
+use crate::session::Sessions;
 use crate::session::pathways::Pathways;
 
 /// How often origins are offered a health check; each knows which of its own are due.
@@ -34,6 +35,8 @@ pub struct Tasks {
     pub purges: Arc<Purges>,
     /// The engine.
     pub engine: Arc<Engine>,
+    /// Who clients are, and how fast.
+    pub sessions: Arc<Sessions>,
     /// Every site with its origin.
     pub sources: Vec<Arc<Source>>,
     /// Client connections.
@@ -63,6 +66,7 @@ impl Tasks {
             Box::pin(self.redis()),
             Box::pin(self.write_behind()),
             Box::pin(self.purges.run()),
+            Box::pin(self.sessions.run()),
             Box::pin(self.probe()),
             Box::pin(self.pathways.run()),
             Box::pin(self.measure()),

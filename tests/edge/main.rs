@@ -28,6 +28,7 @@ mod lifetimes;
 mod memory;
 mod operation;
 mod parts;
+mod players;
 mod plays;
 mod purging;
 mod redis_faults;

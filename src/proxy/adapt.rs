@@ -1,0 +1,278 @@
+//! Manifests made for the client that asks: the glue between engine, `manifest` and `session`.
+//!
+//! The engine's object is the origin's manifest, the same for all. Where nothing is to be changed
+//! it goes out as any object does. Else it is read whole, a [`decision`] is made, and what is
+//! written goes out as an answer for this client alone ([`personal`]).
+//!
+//! Invariants: what cannot be read goes out as it is. A multivariant playlist or MPD asked for
+//! without a session begins one; a media playlist never does, and is the same for all unless it is
+//! asked for below a session. Choices are refused where they mean nothing, sessions never.
+//!
+//! What this edge says by `CMSD-Dynamic` (CTA-5006): Shaka takes `etp` from any answer, gives it
+//! half the weight from then on, keeps it where an answer has no such field, and drops it where
+//! one has the field without the key. So the estimate goes out on personal manifests only, and
+//! every segment below a session carries the field with nothing but the node's name: the first
+//! one withdraws the estimate. That value is the same for everyone, so that whoever stores a
+//! segment may. Media playlists carry none, since they are fetched in between.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, USER_AGENT};
+use http::{HeaderValue, StatusCode};
+use pingora::http::ResponseHeader;
+
+use crate::asset::Kind;
+use crate::clock::{self, UnixMillis};
+use crate::config::adapt::{Carrier, Filter, Mode};
+use crate::manifest::dash::Mpd;
+use crate::manifest::hls::{self, Multivariant};
+use crate::manifest::ladder::Ladder;
+use crate::manifest::plan::Plan;
+use crate::metrics::{METRICS, Made, ManifestKind};
+use crate::proxy::Edge;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::respond::Answer;
+use crate::route::choice::{self, Choice};
+use crate::route::{Purpose, Route};
+use crate::session::belief::Belief;
+use crate::session::cmsd::{self, Hints};
+
+mod body;
+mod decision;
+mod first;
+mod guest;
+mod limit;
+mod personal;
+pub(super) mod serve;
+
+use decision::Case;
+use guest::Guest;
+use personal::{CMSD_DYNAMIC, Personal};
+
+/// Whether the manifest that `route` names, if it is one, may be made for its client.
+pub(super) fn concerns(route: &Route) -> bool {
+    let adapt = &route.site.adapt;
+    let is_changed = adapt.mode != Mode::Off
+        || adapt.steering.is_some()
+        || adapt.filter != Filter::default()
+        || route.session.is_some();
+    match route.purpose {
+        Purpose::Adaptive => true,
+        Purpose::Object => route.kind.is_manifest() && is_changed,
+        Purpose::Stream | Purpose::Service => false,
+    }
+}
+
+/// A request for a manifest.
+pub(super) struct Visit<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) route: Route,
+    pub(super) headers: &'a HeaderMap,
+    /// The host asked for, as in the request.
+    pub(super) host: Option<&'a str>,
+    pub(super) address: Option<IpAddr>,
+    pub(super) now: UnixMillis,
+}
+
+/// A manifest that was read.
+enum Parsed<'a> {
+    Hls(Multivariant<'a>),
+    Dash(Mpd<'a>),
+}
+
+impl Parsed<'_> {
+    fn ladder(&self) -> &Ladder {
+        match self {
+            Self::Hls(playlist) => playlist.ladder(),
+            Self::Dash(mpd) => mpd.ladder(),
+        }
+    }
+
+    fn is_dynamic(&self) -> bool {
+        match self {
+            Self::Hls(_) => false,
+            Self::Dash(mpd) => mpd.is_dynamic(),
+        }
+    }
+
+    fn write(&self, plan: &Plan) -> Vec<u8> {
+        match self {
+            Self::Hls(playlist) => playlist.write(plan),
+            Self::Dash(mpd) => mpd.write(plan),
+        }
+    }
+}
+
+impl Visit<'_> {
+    /// Makes the manifest for this client; `None` where it goes out as it is.
+    ///
+    /// # Errors
+    /// The answer to give instead: a choice that means nothing, or leaves nothing.
+    pub(super) async fn make(&self, bytes: &Bytes) -> Result<Option<Personal>, Answer> {
+        let made = match self.kind(bytes) {
+            Some(ManifestKind::Hls) if is_media(bytes) => {
+                let rebase = self.rebase(&Guest::Nobody);
+                let made = rebase.and_then(|rebase| hls::rebase_media(bytes, &rebase));
+                let result = made.as_ref().map_or(Made::Unchanged, |_| Made::Rewritten);
+                METRICS.manifests.of(ManifestKind::Hls, result).inc();
+                made.map(|bytes| Personal { bytes, hint: None })
+            }
+            Some(kind @ ManifestKind::Hls) => match Multivariant::parse(bytes) {
+                Some(playlist) => self.personalise(kind, &Parsed::Hls(playlist)).await?,
+                None => self.give_up(kind),
+            },
+            Some(kind @ ManifestKind::Dash) => match Mpd::parse(bytes) {
+                Ok(mpd) => self.personalise(kind, &Parsed::Dash(mpd)).await?,
+                Err(error) => {
+                    tracing::debug!(%error, key = %self.route.key, "an MPD goes out as it is");
+                    self.give_up(kind)
+                }
+            },
+            None => None,
+        };
+        Ok(made)
+    }
+
+    fn give_up(&self, kind: ManifestKind) -> Option<Personal> {
+        METRICS.manifests.of(kind, Made::Unparsable).inc();
+        None
+    }
+
+    /// What kind of manifest it is: by its name, or where a template of the site names it
+    /// otherwise, by its beginning.
+    fn kind(&self, bytes: &[u8]) -> Option<ManifestKind> {
+        match self.route.kind {
+            Kind::HlsManifest => Some(ManifestKind::Hls),
+            Kind::DashManifest => Some(ManifestKind::Dash),
+            _ if bytes.starts_with(b"#EXTM3U") => Some(ManifestKind::Hls),
+            _ if bytes.trim_ascii_start().starts_with(b"<") => Some(ManifestKind::Dash),
+            _ => None,
+        }
+    }
+
+    async fn personalise(
+        &self,
+        kind: ManifestKind,
+        manifest: &Parsed<'_>,
+    ) -> Result<Option<Personal>, Answer> {
+        let (choice, filter) = self.choice().map_err(|error| refused(kind, &error))?;
+        let mode = self.mode(kind, &choice);
+        let guest = self.guest(mode);
+        let belief = match mode {
+            Mode::Off => None,
+            Mode::Hint | Mode::Cap | Mode::Single | Mode::Server => self.belief(&guest).await,
+        };
+        let case = Case {
+            visit: self,
+            kind,
+            ladder: manifest.ladder(),
+            is_dynamic: manifest.is_dynamic(),
+            choice: &choice,
+            filter: &filter,
+            mode,
+            guest: &guest,
+            belief,
+        };
+        let decision = case.decide().map_err(|error| refused(kind, &error))?;
+        if decision.plan.is_empty() && decision.hint.is_none() {
+            METRICS.manifests.of(kind, Made::Unchanged).inc();
+            return Ok(None);
+        }
+        METRICS.manifests.of(kind, Made::Rewritten).inc();
+        Ok(Some(Personal {
+            bytes: manifest.write(&decision.plan),
+            hint: decision.hint,
+        }))
+    }
+
+    /// What the request chooses, and what that leaves of what the operator shows.
+    fn choice(&self) -> Result<(Choice, Filter), choice::Error> {
+        let adapt = &self.route.site.adapt;
+        let may_choose = adapt.client_mode && adapt.mode != Mode::Off;
+        let query = self.route.query_raw.as_deref().filter(|_| may_choose);
+        let choice = Choice::of(query.unwrap_or_default())?;
+        let filter = choice.within(&adapt.filter)?;
+        Ok((choice, filter))
+    }
+
+    /// The kill switch of the site comes before what a request chooses.
+    /// There is no `server` in DASH, whose players choose by themselves what is hinted at.
+    fn mode(&self, kind: ManifestKind, choice: &Choice) -> Mode {
+        match self.route.site.adapt.mode {
+            Mode::Off => Mode::Off,
+            mode => match choice.mode.unwrap_or(mode) {
+                Mode::Server if kind == ManifestKind::Dash => Mode::Hint,
+                mode => mode,
+            },
+        }
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.route.site.adapt.session
+    }
+
+    /// What is thought of this client's throughput: by its session, where that has shown some.
+    async fn belief(&self, guest: &Guest) -> Option<Belief> {
+        if self.route.site.adapt.session == Carrier::Off {
+            return None;
+        }
+        let sessions = &self.edge.sessions;
+        let who = guest.known();
+        let client = sessions.client(self.address, self.user_agent(), self.now);
+        sessions.recall(who, &client, self.now).await;
+        let now = clock::now();
+        if let Some(estimate) = who.and_then(|who| sessions.estimate(who, now)) {
+            return Some(guest::belief(&estimate));
+        }
+        sessions.prior(&self.route.site.name, &client, self.address, now)
+    }
+
+    fn user_agent(&self) -> &[u8] {
+        self.headers
+            .get(USER_AGENT)
+            .map_or(b"", HeaderValue::as_bytes)
+    }
+}
+
+/// The value of `CMSD-Dynamic` that withdraws what an earlier answer said.
+pub(super) fn nothing_to_say(node: &str) -> HeaderValue {
+    let value = cmsd::value(node, &Hints::default());
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"edge\""))
+}
+
+/// Makes a stored object's header say to players what every answer may: of segments that belong to
+/// sessions, that there is nothing to say; of others nothing, whatever was stored with them.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn speak(
+    header: &mut ResponseHeader,
+    exchange: &Exchange,
+    edge: &Edge,
+) -> pingora::Result<()> {
+    if header.headers.contains_key(CMSD_DYNAMIC) {
+        header.remove_header(&CMSD_DYNAMIC);
+    }
+    let Some(route) = &exchange.route else {
+        return Ok(());
+    };
+    let adapt = &route.site.adapt;
+    let is_played = matches!(route.kind, Kind::Segment | Kind::File);
+    let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
+    if is_played && is_of_session && adapt.mode != Mode::Off {
+        header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
+    }
+    Ok(())
+}
+
+/// Whether a playlist is one of segments: those tags stand before the first of them.
+pub(super) fn is_media(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    lines.any(|line| line.starts_with(b"#EXT-X-TARGETDURATION:") || line.starts_with(b"#EXTINF:"))
+}
+
+fn refused(kind: ManifestKind, error: &impl std::error::Error) -> Answer {
+    METRICS.manifests.of(kind, Made::Refused).inc();
+    Answer::telling(StatusCode::BAD_REQUEST, &error.to_string())
+}

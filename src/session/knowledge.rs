@@ -1,0 +1,400 @@
+//! What this node knows: sessions, clients, networks and sites, in bounded tables. Pure.
+//!
+//! A session's estimate becomes its client's belief as it goes; when the session has ended it
+//! counts once for the client's network and for the site.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::UnixMillis;
+use crate::limits;
+use crate::metrics::{METRICS, ShareResult};
+use crate::session::Live;
+use crate::session::Who;
+use crate::session::belief::Belief;
+use crate::session::client::Client;
+use crate::session::cmcd::Report;
+use crate::session::estimator::{ESTIMATE_AGE_MAX, Estimate, Estimator};
+use crate::session::holdout::Arm;
+use crate::session::known::Known;
+use crate::session::outbox::Outbox;
+use crate::session::playback::{Playback, Quality};
+use crate::session::population::{Distribution, Network};
+use crate::session::record::{Kind, Place, Record};
+use crate::session::sample::Sample;
+use crate::session::table::Table;
+
+/// Everything that is known here.
+pub struct Knowledge {
+    sessions: Table<Session>,
+    clients: Table<Known>,
+    networks: Table<Network>,
+    sites: HashMap<Arc<str>, Distribution>,
+    /// When other nodes were asked, and of whom.
+    asked: Table<()>,
+    /// `None` where there are no other nodes to tell.
+    outbox: Option<Outbox>,
+    ended: Vec<Ended>,
+    /// The last turn of the sessions that were found silent.
+    silent: u64,
+}
+
+/// How a session has played, told once it has ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Its site.
+    pub site: Arc<str>,
+    /// Its arm.
+    pub arm: Arm,
+    /// What its player has told.
+    pub quality: Quality,
+}
+
+/// One session.
+struct Session {
+    who: Who,
+    site: Arc<str>,
+    client: Option<Client>,
+    estimator: Estimator,
+    /// What another node has estimated.
+    recalled: Option<Estimate>,
+    playback: Playback,
+    bitrate: Option<u64>,
+    buffer: Option<Duration>,
+    /// Whether its end was counted, and it has not been met since.
+    ended: bool,
+}
+
+impl Knowledge {
+    /// Knows nothing but the names of the sites. `outbox` notes what other nodes are to be told.
+    #[must_use]
+    pub fn new<'a>(sites: impl Iterator<Item = &'a str>, outbox: Option<Outbox>) -> Self {
+        let site = |name| (Arc::from(name), Distribution::default());
+        Self {
+            sessions: Table::new(limits::SESSIONS_MAX),
+            clients: Table::new(limits::CLIENTS_MAX),
+            networks: Table::new(limits::CLIENTS_MAX),
+            sites: sites.map(site).collect(),
+            asked: Table::new(limits::CLIENTS_MAX),
+            outbox,
+            ended: Vec::new(),
+            silent: 0,
+        }
+    }
+
+    /// Takes in what a connection of `who` has carried.
+    pub fn sampled(&mut self, site: &str, who: Who, client: &Client, sample: &Sample) {
+        let now = sample.began.after(sample.busy);
+        if let Some(session) = self.meet(site, who, now) {
+            session.estimator.sampled(sample);
+            self.fed(who, client, now);
+        }
+    }
+
+    /// Takes in what a player reports.
+    pub fn reported(
+        &mut self,
+        site: &str,
+        who: Who,
+        client: &Client,
+        report: &Report,
+        now: UnixMillis,
+    ) {
+        let Some(session) = self.meet(site, who, now) else {
+            return;
+        };
+        session.playback.reported(report, now);
+        if report.is_picture() {
+            session.bitrate = report.bitrate.or(session.bitrate);
+        }
+        session.buffer = report.buffer.or(session.buffer);
+        if let Some(bitrate) = report.throughput {
+            session.estimator.reported(bitrate, now);
+            self.fed(who, client, now);
+        }
+    }
+
+    /// Meets a session of a site that there is.
+    fn meet(&mut self, site: &str, who: Who, now: UnixMillis) -> Option<&mut Session> {
+        let (site, _) = self.sites.get_key_value(site)?;
+        let site = Arc::clone(site);
+        let make = || Session {
+            who,
+            site,
+            client: None,
+            estimator: Estimator::default(),
+            recalled: None,
+            playback: Playback::default(),
+            bitrate: None,
+            buffer: None,
+            ended: false,
+        };
+        let (session, gone) = self.sessions.meet(who.0, now, make);
+        session.ended = false;
+        if let Some(gone) = gone {
+            METRICS.session_evictions.inc();
+            self.ended.extend(gone.over());
+        }
+        Some(session)
+    }
+
+    /// Lets a client's belief follow what its session has shown.
+    fn fed(&mut self, who: Who, client: &Client, now: UnixMillis) {
+        let name = who.0;
+        let Some(session) = self.sessions.peek_mut(&name) else {
+            return;
+        };
+        session.client = Some(*client).filter(Client::is_known).or(session.client);
+        let (client, shown) = (session.client, session.estimate(now));
+        let Some(estimate) = shown else {
+            return;
+        };
+        self.changed(Kind::Session, name);
+        if let Some(client) = client {
+            self.believe(&client, who, &Belief::of_estimate(&estimate));
+        }
+    }
+
+    fn believe(&mut self, client: &Client, who: Who, shown: &Belief) {
+        let [today, yesterday] = client.own;
+        let before = self.clients.peek(&yesterday).map(Known::belief);
+        let make = || Known::new(before, who, *shown);
+        let (known, _) = self.clients.meet(today, shown.at, make);
+        known.shown(who, *shown);
+        self.changed(Kind::Client, today);
+    }
+
+    fn changed(&mut self, kind: Kind, name: [u8; 16]) {
+        let place = Place { kind, name };
+        if self
+            .outbox
+            .as_mut()
+            .is_some_and(|outbox| !outbox.push(place))
+        {
+            METRICS.session_shares.of(ShareResult::Dropped).inc();
+        }
+    }
+
+    /// What is known of the throughput of `who`.
+    #[must_use]
+    pub fn estimate(&self, who: Who, now: UnixMillis) -> Option<Estimate> {
+        self.sessions.peek(&who.0)?.estimate(now)
+    }
+
+    /// What is thought of a client that begins a session.
+    ///
+    /// Its own past among what is known of its like: its network as seen, as `configured`, or the
+    /// site's clients.
+    #[must_use]
+    pub fn prior(
+        &self,
+        site: &str,
+        client: &Client,
+        configured: Option<Belief>,
+        now: UnixMillis,
+    ) -> Option<Belief> {
+        let network = || {
+            let mut found = client
+                .network
+                .iter()
+                .filter_map(|name| self.networks.peek(name));
+            found.find_map(|network| network.belief(now))
+        };
+        let of_site = || self.sites.get(site).and_then(|site| site.belief(now));
+        let known = client.is_known();
+        let population = known
+            .then(network)
+            .flatten()
+            .or(configured)
+            .or_else(of_site);
+        let mut own = client.own.iter().filter_map(|name| self.clients.peek(name));
+        let own = own
+            .find_map(|known| known.belief().aged(now))
+            .filter(|_| known);
+        own.map(|own| own.among(population)).or(population)
+    }
+
+    /// Sessions met of late, `most` at most, the latest first.
+    #[must_use]
+    pub fn live(&self, most: usize, now: UnixMillis) -> Vec<Live> {
+        let since = now.before(limits::SESSION_SILENCE_MAX);
+        let late = self
+            .sessions
+            .latest()
+            .take_while(|(_, _, seen)| *seen >= since);
+        let live = |(_, session, seen): (_, &Session, _)| Live {
+            name: session.who.short(),
+            site: Arc::clone(&session.site),
+            estimate: session.estimate(now),
+            bitrate: session.bitrate,
+            buffer: session.buffer,
+            arm: session.who.arm(),
+            seen,
+        };
+        late.take(most).map(live).collect()
+    }
+
+    /// What is to be asked of other nodes: who begins here, or has been silent here, and was not
+    /// asked for a moment ago.
+    pub fn unknown(&mut self, who: Option<Who>, client: &Client, now: UnixMillis) -> Vec<Place> {
+        let place = |kind| move |name| Place { kind, name };
+        let session = who.map(|who| who.0).filter(|name| {
+            let seen = self.sessions.seen(name);
+            seen.is_none_or(|seen| now.since(seen) > limits::SESSION_RECALL_AGAIN)
+        });
+        let known = client.is_known();
+        let clients = client.own.into_iter().map(place(Kind::Client));
+        let networks = client.network.into_iter().map(place(Kind::Network));
+        let mut places: Vec<Place> = session.map(place(Kind::Session)).into_iter().collect();
+        places.extend(clients.chain(networks).filter(|_| known));
+        places.retain(|place| {
+            let asked = self.asked.seen(&place.name);
+            asked.is_none_or(|asked| now.since(asked) > limits::SESSION_RECALL_AGAIN)
+        });
+        for place in &places {
+            self.asked.meet(place.name, now, || ());
+        }
+        places
+    }
+
+    /// Takes in what another node has written, where it is newer than what is known here.
+    pub fn recalled(&mut self, place: Place, record: Record, now: UnixMillis) {
+        let name = place.name;
+        match record {
+            Record::Session(site, estimate) => {
+                let who = Who(name);
+                if let Some(session) = self.meet(&site, who, now) {
+                    session.recalled = Some(estimate);
+                }
+            }
+            Record::Client(belief, by) => {
+                let known = Known::new(None, by, belief);
+                let (here, _) = self.clients.meet(name, now, || known);
+                if here.belief().at < belief.at {
+                    *here = known;
+                }
+            }
+            Record::Network(network) => {
+                let (here, _) = self.networks.meet(name, now, Network::default);
+                here.merge(network);
+            }
+        }
+    }
+
+    /// Takes out what other nodes are to be told, `most` records at most.
+    pub fn to_share(&mut self, most: usize, now: UnixMillis) -> Vec<(Place, Record)> {
+        let mut records = Vec::new();
+        while records.len() < most {
+            let Some(place) = self.outbox.as_mut().and_then(Outbox::pop) else {
+                break;
+            };
+            let record = match place.kind {
+                Kind::Session => self.sessions.peek(&place.name).and_then(|session| {
+                    let estimate = session.estimate(now)?;
+                    Some(Record::Session(session.site.to_string(), estimate))
+                }),
+                Kind::Client => {
+                    let known = self.clients.peek(&place.name);
+                    known.map(|known| Record::Client(known.belief(), known.by()))
+                }
+                Kind::Network => self
+                    .networks
+                    .peek(&place.name)
+                    .cloned()
+                    .map(Record::Network),
+            };
+            records.extend(record.map(|record| (place, record)));
+        }
+        records
+    }
+
+    /// Counts the sessions that have ended, forgets those that are over, `most` at most each.
+    pub fn tidy(&mut self, most: usize, now: UnixMillis) {
+        let silent = now.before(limits::SESSION_SILENCE_MAX);
+        for _ in 0..most {
+            let Some((turn, name)) = self.sessions.silent(self.silent, silent) else {
+                break;
+            };
+            self.silent = turn;
+            self.end(&name, now);
+        }
+        let over = now.before(limits::SESSION_LIFE);
+        let useless = now.before(limits::BELIEF_LIFE);
+        for _ in 0..most {
+            let session = self.sessions.pop_before(over).is_some();
+            let client = self.clients.pop_before(useless).is_some();
+            let network = self.networks.pop_before(useless).is_some();
+            let asked = self.asked.pop_before(silent).is_some();
+            if !(session || client || network || asked) {
+                break;
+            }
+        }
+    }
+
+    /// Takes out how sessions have played that have ended.
+    pub fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// How many sessions are known.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn end(&mut self, name: &[u8; 16], now: UnixMillis) {
+        let Some(session) = self.sessions.peek_mut(name) else {
+            return;
+        };
+        if std::mem::replace(&mut session.ended, true) {
+            return;
+        }
+        self.ended.extend(session.over());
+        session.playback = Playback::default();
+        let Some(estimate) = session.estimate(now) else {
+            return;
+        };
+        let shown = Belief::of_estimate(&estimate);
+        if let Some(site) = self.sites.get_mut(&session.site) {
+            site.ended(&shown);
+        }
+        if let Some(client) = session.client {
+            let ([own, _], [network, _]) = (client.own, client.network);
+            let (aggregate, _) = self.networks.meet(network, now, Network::default);
+            aggregate.ended(own, &shown);
+            self.changed(Kind::Network, network);
+        }
+    }
+}
+
+impl Session {
+    /// What is known here, unless another node knows more: it has heard of the session later, or
+    /// of late and here too little was heard.
+    fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
+        let age = |estimate: &Estimate| now.since(estimate.at);
+        let recalled = self.recalled.filter(|it| age(it) < ESTIMATE_AGE_MAX);
+        let (own, recalled) = match (self.estimator.estimate(now), recalled) {
+            (Some(own), Some(recalled)) => (own, recalled),
+            (own, recalled) => return own.or(recalled),
+        };
+        let few = own.samples < limits::HINT_SAMPLES_MIN;
+        let late = age(&recalled) <= limits::SESSION_SILENCE_MAX;
+        match recalled.at > own.at || (few && late) {
+            true => Some(recalled),
+            false => Some(own),
+        }
+    }
+
+    fn over(&self) -> Option<Ended> {
+        let quality = self.playback.quality()?;
+        Some(Ended {
+            site: Arc::clone(&self.site),
+            arm: self.who.arm(),
+            quality,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
