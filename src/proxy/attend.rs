@@ -29,11 +29,12 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     };
     let report = cmcd::of_request(header.uri.query(), &header.headers);
     let bearer = bearer(edge, route, (exchange, session), report.as_ref());
-    if let Some(report) = report {
+    if let Some(report) = &report {
         let site = &route.site.name;
         edge.sessions
-            .reported(site, bearer.who, &bearer.client, &report, clock::now());
+            .reported(site, bearer.who, &bearer.client, report, clock::now());
     }
+    exchange.report = report;
     exchange.bearer = Some(bearer.clone());
     if let Some(active) = exchange.active.as_ref().filter(|_| edge.metered) {
         active.carries_for(bearer);
