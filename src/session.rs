@@ -1,11 +1,11 @@
 //! Who a client is, and how fast: what requests have shown, kept where the next one finds it.
 //!
-//! The pure parts: [`id`] and [`who`] (signed session ids, names), [`secret`] (what they are made
+//! The pure parts: [`id`] (signed session ids), [`secret`] (what they are made
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
 //! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
 //! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
-//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client, a [`population`] of a
-//! network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
+//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client ([`known`]), a
+//! [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
 //! is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`]; [`sites`] counts
 //! how sessions have played.
 //!
@@ -20,6 +20,7 @@ pub mod estimator;
 pub mod holdout;
 pub mod id;
 pub mod knowledge;
+pub mod known;
 pub mod outbox;
 pub mod pathways;
 pub mod playback;
@@ -33,7 +34,6 @@ pub mod start;
 pub mod steering;
 pub mod table;
 pub mod tcp_info;
-pub mod who;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -54,10 +54,45 @@ use estimator::Estimate;
 use holdout::Arm;
 use id::SessionId;
 use knowledge::Knowledge;
+use outbox::Outbox;
 use sample::Sample;
 use secret::{Domain, Keyring, SECRET_BYTES};
 use sites::Sites;
-use who::Who;
+
+/// Who a request belongs to, by the best name there is: session id, CMCD `sid`, or client.
+///
+/// It is a truncated keyed hash, whose lowest bit is the arm, so that whoever can name a session
+/// knows how it plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Who(pub [u8; 16]);
+
+impl Who {
+    /// Makes a name of a hash.
+    #[must_use]
+    pub fn new(hash: [u8; 16], arm: Arm) -> Self {
+        let mut bits = u128::from_be_bytes(hash);
+        bits = match arm {
+            Arm::Hinted => bits & !1,
+            Arm::Holdout => bits | 1,
+        };
+        Self(bits.to_be_bytes())
+    }
+
+    /// How the session plays.
+    #[must_use]
+    pub fn arm(self) -> Arm {
+        match u128::from_be_bytes(self.0) & 1 {
+            0 => Arm::Hinted,
+            _ => Arm::Holdout,
+        }
+    }
+
+    /// The beginning of the name in hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(self) -> String {
+        format!("{:012x}", u128::from_be_bytes(self.0) >> 80)
+    }
+}
 
 /// The tables of sessions and clients.
 pub struct Sessions {
@@ -100,11 +135,13 @@ impl Sessions {
         let holdouts = sites
             .clone()
             .map(|site| (site.name.clone(), site.adapt.holdout_percent));
+        let names = sites.map(|site| site.name.as_str());
+        let outbox = redis
+            .as_ref()
+            .map(|_| Outbox::new(limits::SESSION_SHARES_MAX));
         Arc::new(Self {
             keys: RwLock::new(keys),
-            knowledge: Mutex::new(Knowledge::new(
-                config.sites.iter().map(|site| site.name.as_str()),
-            )),
+            knowledge: Mutex::new(Knowledge::new(names, outbox)),
             config: config.session.clone(),
             sites: Mutex::new(Sites::new(holdouts)),
             redis,
@@ -258,3 +295,6 @@ fn drawn() -> [u8; SECRET_BYTES] {
     }
     secret
 }
+
+#[cfg(test)]
+mod tests;

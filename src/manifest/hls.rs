@@ -106,3 +106,6 @@ fn have_video(variants: &[Variant<'_>]) -> Vec<bool> {
     };
     pictures.into_iter().map(has).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,24 +6,14 @@ use quick_xml::escape::escape;
 
 use super::tree::{Element, Tree};
 
-/// The children of `MPD`, in the order of the schema.
-pub(super) const MPD_ORDER: &[&str] = &[
+/// The first children of `MPD`, in the order of the schema.
+const MPD_ORDER: &[&str] = &[
     "ProgramInformation",
     "BaseURL",
     "Location",
     "PatchLocation",
     "ContentSteering",
     "ServiceDescription",
-    "InitializationSet",
-    "InitializationGroup",
-    "InitializationPresentation",
-    "ContentProtection",
-    "Period",
-    "Metrics",
-    "EssentialProperty",
-    "SupplementalProperty",
-    "UTCTiming",
-    "LeapSecondInformation",
 ];
 
 /// What becomes of one span.
@@ -83,10 +73,26 @@ impl Edits {
         (order, name): (&[&str], &str),
         markup: &str,
     ) {
+        self.place(tree, (parent, tree.children(parent)), (order, name), markup);
+    }
+
+    /// Inserts markup that begins with the element `name` into the MPD, before its periods.
+    pub(super) fn insert_top(&mut self, tree: &Tree<'_>, name: &str, markup: &str) {
+        if let Some(root) = tree.root() {
+            self.place(tree, (root, tree.tops()), (MPD_ORDER, name), markup);
+        }
+    }
+
+    fn place<'t, 'a: 't>(
+        &mut self,
+        tree: &Tree<'_>,
+        (parent, children): (&Element<'_>, impl Iterator<Item = &'t Element<'a>>),
+        (order, name): (&[&str], &str),
+        markup: &str,
+    ) {
         let rank = |name: &str| order.iter().position(|known| *known == name);
         let own = rank(name);
-        let before = tree
-            .children(parent)
+        let before = children
             .filter(|child| rank(child.name).is_some_and(|rank| Some(rank) <= own))
             .last();
         let (at, space) = match before {
