@@ -25,6 +25,7 @@ use pingora::http::ResponseHeader;
 use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Filter, Mode};
+use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
 use crate::manifest::ladder::Ladder;
@@ -50,8 +51,12 @@ use decision::Case;
 use guest::Guest;
 use personal::{CMSD_DYNAMIC, Personal};
 
-/// Whether the manifest that `route` names, if it is one, may be made for its client.
-pub(super) fn concerns(route: &Route) -> bool {
+/// Whether the manifest that `route` names, if it is one, may be made for its client. To a cache
+/// (a node behind this one, or a CDN) goes what is the same for all.
+pub(super) fn concerns(route: &Route, request: &HeaderMap) -> bool {
+    if request.contains_key(CDN_LOOP) && route.purpose != Purpose::Adaptive {
+        return false;
+    }
     let adapt = &route.site.adapt;
     let is_changed = adapt.mode != Mode::Off
         || adapt.steering.is_some()
@@ -201,6 +206,7 @@ impl Visit<'_> {
     fn mode(&self, kind: ManifestKind, choice: &Choice) -> Mode {
         match self.route.site.adapt.mode {
             Mode::Off => Mode::Off,
+            _ if self.headers.contains_key(CDN_LOOP) => Mode::Off,
             mode => match choice.mode.unwrap_or(mode) {
                 Mode::Server if kind == ManifestKind::Dash => Mode::Hint,
                 mode => mode,

@@ -235,7 +235,7 @@ async fn open(
     };
     let header = session.req_header();
     let ranges = range::parse(&header.method, &header.headers);
-    let manifest = adapt::concerns(&route).then(|| route.clone());
+    let manifest = adapt::concerns(&route, &header.headers).then(|| route.clone());
     let want = match &ranges {
         Ranges::Spans(spans) if manifest.is_none() => spans.first().copied(),
         Ranges::Spans(_) | Ranges::Whole | Ranges::TooMany => None,
