@@ -53,6 +53,8 @@ pub mod wire;
 pub struct Edge {
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
+    /// Whether the kernel is asked what connections carry.
+    metered: bool,
     pathways: Arc<Pathways>,
     duress: Arc<Duress>,
     sites: Vec<Arc<Site>>,
@@ -94,6 +96,7 @@ impl Edge {
         Self {
             engine: parts.engine,
             sessions: parts.sessions,
+            metered: config.session.tcp_info,
             pathways: parts.pathways,
             duress: parts.duress,
             sites: config.sites.clone(),

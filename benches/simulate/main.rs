@@ -406,7 +406,11 @@ fn grid(half: &[&Trace], movie: &Movie) {
         ));
     }
     tried.sort_by(|one, other| other.0.total_cmp(&one.0));
-    for (_, line) in tried.iter().take(15).chain(tried.iter().filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,"))) {
+    for (_, line) in tried.iter().take(15).chain(
+        tried
+            .iter()
+            .filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,")),
+    ) {
         println!("{line}");
     }
 }

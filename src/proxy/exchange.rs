@@ -10,7 +10,7 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
-use crate::proxy::meter::{Bearer, Measured};
+use crate::proxy::meter::Bearer;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
@@ -56,8 +56,6 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
-    /// What its connection had carried when it arrived, for whoever asked before.
-    pub(super) measured: Option<Measured>,
     /// Whose it is, where anybody wants to know.
     pub(super) bearer: Option<Bearer>,
     pub(super) active: Option<Active>,
@@ -91,7 +89,6 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
-            measured: None,
             bearer: None,
             active: None,
             in_flight: None,

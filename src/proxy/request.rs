@@ -30,7 +30,7 @@ use crate::proxy::headers::{self, Stored};
 use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
-use crate::proxy::watch::{Active, Protocol};
+use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, attend, connection, interim, pace, service, upstream};
 use crate::route::{self, Head, Purpose, Refusal, Route};
 
@@ -45,7 +45,7 @@ pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge)
         .and_then(|address| address.as_inet())
         .map(|address| address.ip().to_canonical());
     exchange.active = connection::begin(session.digest(), exchange.protocol);
-    exchange.measured = exchange.active.as_ref().and_then(Active::measured);
+    attend::carried(exchange, edge);
     exchange.in_flight = Some(edge.flights.begin());
     // Pingora obeys the client's Keep-Alive without bound; a client that wants none keeps none.
     if session.get_keepalive().is_some() {
