@@ -12,3 +12,6 @@ pub mod hls;
 pub mod ladder;
 pub mod plan;
 pub mod uri;
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,8 @@
 //! Names of traces decide, by a hash, which half the rule is tuned on (`--tuning`) and which half
 //! is reported. A trace counts once, however many sessions it has room for.
 //!
-//! Policies: `off`; `hint` (the start by the rule; to Shaka also `etp` in media answers, from three
-//! samples on); `start` (the same without that `etp`); `cap` (rungs above what is sustained taken
+//! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, the same and what is measured in
+//! media answers, from three samples on; the edge does not do that); `cap` (rungs above what is sustained taken
 //! away); `single` (that one alone); `server` (one playlist whose segments the edge picks).
 //!
 //! What this cannot show: traces of one trip resemble each other more than evenings do; no player
@@ -38,10 +38,11 @@ mod trace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use weir::session::start::{Outlook, Player as Kind, RULE, Rule, own, reached};
+use weir::session::belief::Belief;
+use weir::session::start::{Candidate, Outlook, Player as Kind, RULE, Rule, own, reached};
 
 use crate::figures::bootstrap;
-use crate::knowledge::{Knowledge, offered};
+use crate::knowledge::{Knowledge, aged, offered};
 use crate::link::Link;
 use crate::movie::Movie;
 use crate::player::Player;
@@ -53,7 +54,7 @@ use crate::trace::Trace;
 enum Policy {
     Off,
     Hint,
-    Start,
+    Etp,
     Cap,
     Single,
     Server,
@@ -62,7 +63,7 @@ enum Policy {
 const POLICIES: [Policy; 6] = [
     Policy::Off,
     Policy::Hint,
-    Policy::Start,
+    Policy::Etp,
     Policy::Cap,
     Policy::Single,
     Policy::Server,
@@ -77,9 +78,14 @@ const PLAYERS: [(&str, Kind); 3] = [
 /// Seconds from one session's beginning to the next one's.
 const EVERY: f64 = 120.0;
 /// Sessions of one trace at most.
-const SESSIONS: usize = 8;
-/// Salt of the split.
+const SESSIONS: u64 = 8;
+/// Clients of one trace, that begin spread over that time.
+const CLIENTS: u32 = 8;
+/// Segments that a session may begin with.
+const SEGMENTS: usize = 150;
+/// Salts of the split and of titles.
 const HALF: u64 = 2;
+const TITLES: u64 = 1000;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -126,29 +132,70 @@ fn beside() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// One client's sessions under a policy, but for the first.
-fn sessions(
-    trace: &Trace,
-    movie: &Movie,
+/// A session that is to be played under several policies.
+struct Visit<'a> {
+    trace: &'a Trace,
+    movie: &'a Movie,
     kind: Kind,
-    how: (Policy, &Rule),
-) -> Vec<(Outcome, bool)> {
-    let room = ((trace.length() - LIMIT) / EVERY) as usize + 1;
-    let mut prior = None;
-    let mut outcomes = Vec::new();
-    for number in 0..room.min(SESSIONS) {
-        let first = (trace.chance(3) as usize % 199 + 37 * number) % 199;
-        let link = || Link::new(trace, EVERY * number as f64);
-        let (plain, _) = setting(movie, kind, first, (Policy::Off, how.1), prior);
-        let (_, seen) = play(&plain, link(), player(kind, plain.rungs.len()).as_mut());
-        if number > 0 {
-            let (given, edited) = setting(movie, kind, first, how, prior);
-            let mut player = player(kind, given.rungs.len());
-            outcomes.push((play(&given, link(), player.as_mut()).0, edited));
+    /// When it begins, in seconds of the trace, and with which segment.
+    at: f64,
+    first: usize,
+    prior: Option<Belief>,
+    /// How it goes by itself.
+    off: Outcome,
+}
+
+/// Sessions of a link's clients, but for each one's first.
+fn visits<'a>(trace: &'a Trace, movie: &'a Movie, kind: Kind) -> Vec<Visit<'a>> {
+    let mut visits = Vec::new();
+    for client in 0..CLIENTS {
+        let mut at = EVERY / f64::from(CLIENTS) * f64::from(client);
+        let mut prior = None;
+        for number in 0..SESSIONS {
+            if at + LIMIT > trace.length() {
+                break;
+            }
+            let salt = TITLES + u64::from(client) * 100 + number;
+            let mut visit = Visit {
+                trace,
+                movie,
+                kind,
+                at,
+                first: trace.chance(salt) as usize % SEGMENTS,
+                prior,
+                off: Outcome::default(),
+            };
+            let (off, seen) = visit.play(&visit.setting(Policy::Off, &RULE).0);
+            visit.off = off;
+            if number > 0 {
+                visits.push(visit);
+            }
+            at += EVERY;
+            prior = aged(seen, at);
         }
-        prior = seen.after();
     }
-    outcomes
+    visits
+}
+
+impl Visit<'_> {
+    fn play(&self, setting: &Setting<'_>) -> (Outcome, Option<Belief>) {
+        let mut player = player(self.kind, setting.rungs.len());
+        play(setting, Link::new(self.trace, self.at), player.as_mut())
+    }
+
+    /// How it goes under a policy, and whether that edits anything.
+    fn under(&self, policy: Policy, rule: &Rule) -> (Outcome, bool) {
+        let (setting, edited) = self.setting(policy, rule);
+        if edited {
+            (self.play(&setting).0, true)
+        } else {
+            (self.off, false)
+        }
+    }
+
+    fn setting(&self, policy: Policy, rule: &Rule) -> (Setting<'_>, bool) {
+        setting(self.movie, self.kind, self.first, (policy, rule), self.prior)
+    }
 }
 
 fn player(kind: Kind, levels: usize) -> Box<dyn Player> {
@@ -165,7 +212,7 @@ fn setting<'a>(
     kind: Kind,
     first: usize,
     (policy, rule): (Policy, &Rule),
-    prior: Option<weir::session::belief::Belief>,
+    prior: Option<Belief>,
 ) -> (Setting<'a>, bool) {
     let mut rungs = movie.rungs();
     let mut candidates = movie.candidates(kind, first);
@@ -180,7 +227,7 @@ fn setting<'a>(
     let mut served = None;
     let mut edited = false;
     match (policy, sustained, prior) {
-        (Policy::Hint | Policy::Start, _, Some(prior)) => {
+        (Policy::Hint | Policy::Etp, _, Some(prior)) => {
             let named = hinted(rule, &prior, &candidates, kind, listed);
             edited = named.is_some();
             start = named.unwrap_or(start);
@@ -209,7 +256,8 @@ fn setting<'a>(
         rungs,
         start,
         served,
-        tells: policy == Policy::Hint && kind == Kind::Shaka,
+        rule: *rule,
+        tells: policy == Policy::Etp && kind == Kind::Shaka,
         knowledge: Knowledge::new(prior),
     };
     (setting, edited)
@@ -219,8 +267,8 @@ fn setting<'a>(
 /// first here.
 fn hinted(
     rule: &Rule,
-    prior: &weir::session::belief::Belief,
-    candidates: &[weir::session::start::Candidate],
+    prior: &Belief,
+    candidates: &[Candidate],
     kind: Kind,
     listed: usize,
 ) -> Option<usize> {
@@ -254,13 +302,16 @@ fn mean(outcomes: &[(Outcome, bool)], figure: Figure) -> f64 {
 
 fn table(half: &[&Trace], movie: &Movie) {
     for (name, kind) in PLAYERS {
+        let visits: Vec<_> = half.iter().map(|trace| visits(trace, movie, kind)).collect();
         let all = |policy| -> Vec<Vec<(Outcome, bool)>> {
-            let one = |trace: &&Trace| sessions(trace, movie, kind, (policy, &RULE));
-            half.iter().map(one).collect()
+            let of = |visits: &Vec<Visit<'_>>| {
+                visits.iter().map(|visit| visit.under(policy, &RULE)).collect()
+            };
+            visits.iter().map(of).collect()
         };
         let off = all(Policy::Off);
         for policy in POLICIES {
-            if policy == Policy::Start && kind != Kind::Shaka {
+            if policy == Policy::Etp && kind != Kind::Shaka {
                 continue;
             }
             let on = all(policy);
@@ -294,39 +345,49 @@ fn table(half: &[&Trace], movie: &Movie) {
 
 /// Prints what sets of parameters are worth, best first: the pooled gain in QoE of hints over none.
 fn grid(half: &[&Trace], movie: &Movie) {
-    let all = |kind, how: (Policy, &Rule)| -> Vec<Vec<(Outcome, bool)>> {
-        half.iter()
-            .map(|trace| sessions(trace, movie, kind, how))
-            .collect()
-    };
-    let off: Vec<_> = PLAYERS
-        .map(|(_, kind)| all(kind, (Policy::Off, &RULE)))
-        .into();
+    let visits: Vec<Vec<Vec<Visit<'_>>>> = PLAYERS
+        .iter()
+        .map(|(_, kind)| half.iter().map(|trace| visits(trace, movie, *kind)).collect())
+        .collect();
+    for of in &visits {
+        let mut z = Vec::new();
+        for visit in of.iter().flatten() {
+            let Some(prior) = visit.prior else { continue };
+            let got = (visit.trace.carries(visit.at, visit.at + 6.0) / 6.0).max(1e4).ln();
+            z.push((got - prior.ln_mean, prior.variance));
+        }
+        for (low, high) in [(0.0, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 0.4), (0.4, 9.0)] {
+            let mut e: Vec<f64> = z.iter().filter(|(_, v)| *v >= low && *v < high).map(|(e, _)| *e).collect();
+            e.sort_by(f64::total_cmp);
+            let n = e.len();
+            if n < 20 { continue; }
+            println!("variance {low}-{high}: n {n} error quantiles 5 % {:+.2} 16 % {:+.2} 50 % {:+.2} 84 % {:+.2} 95 % {:+.2}", e[n/20], e[n*16/100], e[n/2], e[n*84/100], e[n*95/100]);
+        }
+    }
     let mut chance = fastrand::Rng::with_seed(1);
     let mut tried: Vec<(f64, String)> = Vec::new();
-    for round in 0..300 {
+    for round in 0..160 {
         let mut pick = |values: &[f64]| *chance.choice(values).unwrap();
         let mut rule = Rule {
-            held: pick(&[1.0, 1.5, 2.0, 3.0, 4.0]),
-            stall: pick(&[2.0, 4.3, 8.0, 16.0]),
-            startup: pick(&[0.0, 0.25, 0.5, 1.0, 2.0]),
-            variance_max: pick(&[0.1, 0.2, 0.3, 0.5, 1.0, 2.0]),
-            gain_min: pick(&[0.0, 0.05, 0.1, 0.2, 0.3, 0.5]),
-            fits: pick(&[0.5, 0.6, 0.7, 0.8, 0.9]),
+            held: pick(&[1.0, 1.5, 2.0, 3.0]),
+            stall: pick(&[4.3, 8.0, 16.0]),
+            startup: pick(&[0.05, 0.1, 0.2, 0.3, 0.5]),
+            drift: 0.0,
+            variance_max: pick(&[0.07, 0.1, 0.15, 0.2, 0.3]),
+            gain_min: pick(&[0.0, 0.1, 0.2]),
+            fits: pick(&[0.7, 0.8, 0.9]),
             ..RULE
         };
         if round == 0 {
             rule = RULE;
         }
         let mut line = String::new();
+        let mut late = false;
         let mut pooled = vec![0.0; half.len()];
-        for ((_, kind), off) in PLAYERS.iter().zip(&off) {
-            let on = all(*kind, (Policy::Start, &rule));
+        for of in &visits {
+            let played: Vec<Vec<(Outcome, Outcome)>> = of.iter().map(|of| of.iter().map(|visit| (visit.under(Policy::Hint, &rule).0, visit.off)).collect()).collect();
             let differ = |figure: Figure| -> Vec<f64> {
-                let pairs = on.iter().zip(off);
-                pairs
-                    .map(|(on, off)| mean(on, figure) - mean(off, figure))
-                    .collect()
+                played.iter().map(|pairs| pairs.iter().map(|(on, off)| figure(on) - figure(off)).sum::<f64>() / pairs.len().max(1) as f64).collect()
             };
             let qoe = differ(|outcome| outcome.qoe);
             for (sum, one) in pooled.iter_mut().zip(&qoe) {
@@ -334,15 +395,14 @@ fn grid(half: &[&Trace], movie: &Movie) {
             }
             let q = bootstrap(&qoe);
             let s = bootstrap(&differ(|outcome| outcome.startup));
-            line += &format!(" | {:+.4} {:+.4} {:+.2}s", q.mean, q.low, s.mean);
+            late |= s.mean > 0.0;
+            let w = bootstrap(&differ(|outcome| outcome.stalled * 60.0 + outcome.startup));
+            line += &format!(" | {:+.4} {:+.4} {:+.2}s {:+.2}w", q.mean, q.low, s.mean, w.mean);
         }
         let sure = bootstrap(&pooled);
         tried.push((
-            sure.low,
-            format!(
-                "{:+.4} {:+.4} {:+.4}{line} {rule:?}",
-                sure.mean, sure.low, sure.high
-            ),
+            if late { sure.low - 1.0 } else { sure.low },
+            format!("{:+.4} {:+.4} {:+.4}{line} {rule:?}", sure.mean, sure.low, sure.high),
         ));
     }
     tried.sort_by(|one, other| other.0.total_cmp(&one.0));

@@ -1,5 +1,7 @@
 //! One session: a player, a link and a policy, second by second.
 
+use weir::session::belief::Belief;
+
 use crate::knowledge::Knowledge;
 use crate::link::Link;
 use crate::movie::{Movie, Rung};
@@ -20,6 +22,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) start: usize,
     /// Who chooses: the player, or the edge for a player that sees one level.
     pub(crate) served: Option<Vec<Rung>>,
+    pub(crate) rule: weir::session::start::Rule,
     /// Whether media answers say `etp`.
     pub(crate) tells: bool,
     /// What is known before.
@@ -41,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) switches: f64,
     /// Mbit/s - 4.3 x stalled - Mbit/s switched, a second of media.
     pub(crate) qoe: f64,
+    pub(crate) first: f64,
+    pub(crate) fast: f64,
 }
 
 /// A session as it runs.
@@ -56,12 +61,12 @@ struct Run<'a, 'b> {
     level: usize,
 }
 
-/// Plays; gives what was seen of the link as well.
+/// Plays; gives what is believed afterwards as well.
 pub(crate) fn play(
     setting: &Setting<'_>,
     link: Link<'_>,
     player: &mut dyn Player,
-) -> (Outcome, Knowledge) {
+) -> (Outcome, Option<Belief>) {
     let mut run = Run {
         setting,
         link,
@@ -81,7 +86,9 @@ pub(crate) fn play(
     while run.loaded.len() < segments && run.link.spent() < LIMIT {
         run.wait(player);
         if setting.tells {
-            player.told(run.knowledge.estimate());
+            let known = run.knowledge.estimate(run.link.now());
+            let good = known.filter(|known| known.samples >= 3);
+            player.told(good.map(|known| known.bitrate as f64));
         }
         if !run.loaded.is_empty() {
             let level = player.next(&run.view()).min(setting.rungs.len() - 1);
@@ -90,7 +97,7 @@ pub(crate) fn play(
         }
         run.load(player);
     }
-    (run.outcome(segments), run.knowledge)
+    (run.outcome(segments), run.knowledge.after(run.link.now()))
 }
 
 impl Run<'_, '_> {
@@ -147,7 +154,7 @@ impl Run<'_, '_> {
     fn load(&mut self, player: &mut dyn Player) {
         let number = self.setting.first + self.loaded.len();
         let rung = match &self.setting.served {
-            Some(served) => served[self.knowledge.serves(served, number, self.setting.movie)],
+            Some(served) => served[self.serves(served, number)],
             None => self.setting.rungs[self.level],
         };
         let waits = self.link.round_trip();
@@ -175,8 +182,13 @@ impl Run<'_, '_> {
         }
         self.loaded.push(rung);
         self.startup.get_or_insert(self.link.spent());
-        self.knowledge.feed(&load, self.link.now());
+        self.knowledge.feed(&load, &self.link);
         player.loaded(&self.view(), &load);
+    }
+
+    fn serves(&self, rungs: &[Rung], number: usize) -> usize {
+        let movie = self.setting.movie;
+        self.knowledge.serves(&self.setting.rule, rungs, number, movie, self.link.now())
     }
 
     fn outcome(&self, segments: usize) -> Outcome {
@@ -194,6 +206,8 @@ impl Run<'_, '_> {
             stalled,
             startup: self.startup.unwrap_or(LIMIT),
             switches: steps().filter(|step| *step > 0.0).count() as f64,
+            first: rates.first().copied().unwrap_or(0.0),
+            fast: self.setting.knowledge.prior.map_or(0.0, |p| p.ln_mean.exp()),
             qoe: sum / media - 4.3 * stalled - steps().sum::<f64>() / media,
         }
     }

@@ -5,8 +5,8 @@
 //! CDATA, other namespaces.
 //!
 //! ```text
-//!  text ─► tree ─► offer (with first, picture) ─► Ladder
-//!            │       │
+//!  text ─► reader ─► tree ─► offer ─► climb (with first, picture) ─► Ladder
+//!                     │       │
 //!  Plan ─► places, pruning, hints ─► edits ─► text
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! `ContentSteering`, which are younger than most schemas. No adaptation set is left empty. The
 //! author's own hints win.
 
+mod climb;
 mod edits;
 mod first;
 mod hints;
@@ -21,6 +22,8 @@ mod offer;
 mod picture;
 mod places;
 mod pruning;
+mod reader;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -106,10 +109,8 @@ impl<'a> Mpd<'a> {
             pruning::prune(&self.tree, &self.offer, kept, &mut edits);
         }
         hints::give(&self.tree, &self.offer, plan, &mut edits);
-        if !edits.is_empty()
-            && let Some(root) = self.tree.root()
-        {
-            for patch in self.tree.named(root, "PatchLocation") {
+        if !edits.is_empty() {
+            for patch in self.tree.top("PatchLocation") {
                 edits.remove(&self.tree, patch);
             }
         }

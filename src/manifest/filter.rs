@@ -233,3 +233,6 @@ const BITRATE: &str = "bitrate";
 const CODECS: &str = "codecs";
 const RANGE: &str = "dynamic range";
 const LANGUAGE: &str = "language";
+
+#[cfg(test)]
+mod tests;

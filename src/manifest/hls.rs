@@ -6,6 +6,7 @@ mod group;
 mod layout;
 mod line;
 mod media;
+pub mod segments;
 pub mod server;
 pub mod timeline;
 mod variant;
@@ -105,3 +106,6 @@ fn have_video(variants: &[Variant<'_>]) -> Vec<bool> {
     };
     pictures.into_iter().map(has).collect()
 }
+
+#[cfg(test)]
+mod tests;

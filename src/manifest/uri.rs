@@ -290,3 +290,6 @@ fn push_resolved(out: &mut Vec<u8>, base: &str, path: &str) {
         out.push(b'/');
     }
 }
+
+#[cfg(test)]
+mod tests;

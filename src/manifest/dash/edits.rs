@@ -6,30 +6,22 @@ use quick_xml::escape::escape;
 
 use super::tree::{Element, Tree};
 
-/// The children of `MPD`, in the order of the schema.
-pub(super) const MPD_ORDER: &[&str] = &[
+/// The first children of `MPD`, in the order of the schema.
+const MPD_ORDER: &[&str] = &[
     "ProgramInformation",
     "BaseURL",
     "Location",
     "PatchLocation",
     "ContentSteering",
     "ServiceDescription",
-    "InitializationSet",
-    "InitializationGroup",
-    "InitializationPresentation",
-    "ContentProtection",
-    "Period",
-    "Metrics",
-    "EssentialProperty",
-    "SupplementalProperty",
-    "UTCTiming",
-    "LeapSecondInformation",
 ];
 
 /// What becomes of one span.
 #[derive(Debug)]
 struct Edit {
     span: Range<usize>,
+    /// What comes first of several insertions at one place.
+    rank: usize,
     text: String,
 }
 
@@ -47,7 +39,11 @@ impl Edits {
 
     /// Puts markup in place of a span; an empty span inserts.
     pub(super) fn replace(&mut self, span: Range<usize>, text: String) {
-        self.list.push(Edit { span, text });
+        self.push(span, 0, text);
+    }
+
+    fn push(&mut self, span: Range<usize>, rank: usize, text: String) {
+        self.list.push(Edit { span, rank, text });
     }
 
     /// Puts text, escaped, in place of a span.
@@ -77,10 +73,26 @@ impl Edits {
         (order, name): (&[&str], &str),
         markup: &str,
     ) {
+        self.place(tree, (parent, tree.children(parent)), (order, name), markup);
+    }
+
+    /// Inserts markup that begins with the element `name` into the MPD, before its periods.
+    pub(super) fn insert_top(&mut self, tree: &Tree<'_>, name: &str, markup: &str) {
+        if let Some(root) = tree.root() {
+            self.place(tree, (root, tree.tops()), (MPD_ORDER, name), markup);
+        }
+    }
+
+    fn place<'t, 'a: 't>(
+        &mut self,
+        tree: &Tree<'_>,
+        (parent, children): (&Element<'_>, impl Iterator<Item = &'t Element<'a>>),
+        (order, name): (&[&str], &str),
+        markup: &str,
+    ) {
         let rank = |name: &str| order.iter().position(|known| *known == name);
         let own = rank(name);
-        let before = tree
-            .children(parent)
+        let before = children
             .filter(|child| rank(child.name).is_some_and(|rank| Some(rank) <= own))
             .last();
         let (at, space) = match before {
@@ -88,14 +100,15 @@ impl Edits {
             None => (parent.open.end, tree.space_after(parent.open.end)),
         };
         let space = tree.text.get(space).unwrap_or_default();
-        self.replace(at..at, format!("{space}{markup}"));
+        let rank = own.unwrap_or_default();
+        self.push(at..at, rank, format!("{space}{markup}"));
     }
 
     /// The text with all edits made. An edit within a span that another one replaces is void.
     pub(super) fn apply(mut self, text: &str) -> Vec<u8> {
-        // Stable, and what is inserted at a place comes before what is replaced from there on.
+        // What is inserted at a place comes before what is replaced from there on.
         self.list
-            .sort_by_key(|edit| (edit.span.start, edit.span.end));
+            .sort_by_key(|edit| (edit.span.start, edit.span.end, edit.rank));
         let added: usize = self.list.iter().map(|edit| edit.text.len()).sum();
         let mut written = Vec::with_capacity(text.len().saturating_add(added));
         let text = text.as_bytes();

@@ -10,34 +10,29 @@ const WIDTH_MAX: usize = 20;
 
 /// A representation, what it stands in, and what its URIs resolve against.
 pub(super) struct Levels<'t, 'a> {
-    /// The representation, its set and its period: what is nearer comes first.
-    chain: [&'t Element<'a>; 3],
+    /// The representation, its set and its period: what is nearer overrides.
+    pub(super) chain: [&'t Element<'a>; 3],
     /// All `BaseURL`s on the way, resolved against each other; relative to the manifest.
-    base: String,
-    is_live: bool,
+    pub(super) base: String,
+    /// Whether segments come into being while it plays.
+    pub(super) is_live: bool,
+}
+
+/// The base of everything in an MPD.
+pub(super) fn top(tree: &Tree<'_>) -> String {
+    let base = tree.top("BaseURL").next();
+    base.map_or_else(String::new, |base| tree.content(base).into_owned())
+}
+
+/// The base within an element whose own URIs resolve against `base`.
+pub(super) fn base(tree: &Tree<'_>, element: &Element<'_>, base: &str) -> String {
+    match tree.child(element, "BaseURL") {
+        Some(found) => join(base, &tree.content(found)),
+        None => base.to_owned(),
+    }
 }
 
 impl<'t, 'a> Levels<'t, 'a> {
-    /// Gathers the base of a representation.
-    pub(super) fn new(
-        tree: &'t Tree<'a>,
-        period: &'t Element<'a>,
-        set: &'t Element<'a>,
-        representation: &'t Element<'a>,
-    ) -> Self {
-        let mut base = String::new();
-        for level in tree.root().into_iter().chain([period, set, representation]) {
-            if let Some(found) = tree.child(level, "BaseURL") {
-                base = join(&base, &tree.content(found));
-            }
-        }
-        Self {
-            chain: [representation, set, period],
-            base,
-            is_live: is_live(tree),
-        }
-    }
-
     /// The elements of this name, nearest first: what is nearer overrides, attribute by attribute.
     fn named(&self, tree: &'t Tree<'a>, name: &'t str) -> Vec<&'t Element<'a>> {
         let found = self

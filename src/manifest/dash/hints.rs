@@ -6,7 +6,7 @@
 
 use quick_xml::escape::escape;
 
-use super::edits::{Edits, MPD_ORDER};
+use super::edits::Edits;
 use super::offer::Offer;
 use super::tree::{Element, Tree};
 use crate::manifest::plan::Plan;
@@ -30,8 +30,7 @@ const KEYS: &str = "bl br bs d dl mtp nor nrr ot pr rtp sf sid st su tb";
 
 /// Merges the hints of `plan` into the MPD.
 pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut Edits) {
-    let Some(root) = tree.root() else { return };
-    let service = obeyed(tree, root);
+    let service = obeyed(tree);
     let mut wanted = Vec::new();
     if let Some(start) = plan.start.and_then(|rung| Start::new(offer, rung)) {
         let bandwidth =
@@ -65,7 +64,7 @@ pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut 
                 tree.prefix,
                 closed(tree, &wanted)
             );
-            edits.insert(tree, root, (MPD_ORDER, "ServiceDescription"), &markup);
+            edits.insert_top(tree, "ServiceDescription", &markup);
         }
     }
 }
@@ -80,10 +79,10 @@ fn closed(tree: &Tree<'_>, wanted: &[(&str, String)]) -> String {
 }
 
 /// The `ServiceDescription` that dash.js obeys.
-fn obeyed<'t, 'a>(tree: &'t Tree<'a>, root: &Element<'a>) -> Option<&'t Element<'a>> {
+fn obeyed<'t, 'a>(tree: &'t Tree<'a>) -> Option<&'t Element<'a>> {
     let mut preferred = None;
     let mut general = None;
-    for service in tree.named(root, "ServiceDescription") {
+    for service in tree.top("ServiceDescription") {
         let scope = tree.named(service, "Scope").last();
         match scope.and_then(|scope| tree.value(scope, "schemeIdUri")) {
             Some(scheme) if scheme == LOW_LATENCY => preferred = Some(service),
@@ -103,7 +102,7 @@ struct Start {
 
 impl Start {
     fn new(offer: &Offer<'_>, rung: usize) -> Option<Self> {
-        let mut representations = offer.sets.iter().flat_map(|set| &set.representations);
+        let mut representations = offer.representations.iter();
         let found = representations.find(|representation| representation.rung == Some(rung))?;
         let has_video = offer.ladder.rungs.get(rung)?.has_video;
         Some(Self {

@@ -1,19 +1,20 @@
-//! Periods, adaptation sets and representations, and the ladder that they make.
+//! Periods, adaptation sets and representations, as far as they matter for a choice.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 
+use super::climb;
 use super::first::{self, Levels};
 use super::picture;
 use super::tree::{Element, Tree};
-use crate::config::adapt::DynamicRange;
-use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
+use crate::manifest::ladder::{Ladder, Rung};
 
 /// Descriptors that mark a set as a trick-mode one; their value names the sets it belongs to.
 const TRICK_MODE: &str = "http://dashif.org/guidelines/trickmode";
 
 /// What the representations of a set are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// Pictures in motion, with sound or without.
     Video,
@@ -37,26 +38,38 @@ pub(super) struct Set<'a> {
     /// `@id`.
     pub(super) id: Option<Cow<'a, str>>,
     /// Language in lower case.
-    language: Option<String>,
-    /// What it is for, of all its roles.
-    roles: String,
+    pub(super) language: Option<String>,
     /// The sets that it is the trick mode of, separated by spaces.
     pub(super) trick: Option<Cow<'a, str>>,
+    /// Sets of equal number can be played in place of each other: of a period, with the same kind,
+    /// language and roles.
+    pub(super) peers: usize,
     /// Its place among the ladder's renditions.
     pub(super) rendition: Option<usize>,
-    /// Its representations.
-    pub(super) representations: Vec<Representation<'a>>,
+    /// Its representations, among all of them.
+    pub(super) representations: Range<usize>,
+    /// What it says of all its representations.
+    pub(super) bounds: Vec<Bound<'a>>,
 }
 
 impl Set<'_> {
-    /// Whether each can be played in place of the other.
-    pub(super) fn stands_in_for(&self, other: &Self) -> bool {
-        self.period == other.period
-            && self.kind == other.kind
-            && self.language == other.language
-            && self.roles == other.roles
-            && self.trick.is_some() == other.trick.is_some()
+    /// Whether a ladder of this kind has its representations.
+    pub(super) fn is_of(&self, kind: Kind) -> bool {
+        self.kind == kind && self.trick.is_none() && !self.representations.is_empty()
     }
+}
+
+/// The least or the most of something that a set says its representations have.
+#[derive(Debug)]
+pub(super) struct Bound<'a> {
+    /// The attribute of the representations.
+    pub(super) of: &'static str,
+    /// Whether it is the least.
+    pub(super) is_least: bool,
+    /// Where the set says it.
+    pub(super) span: Range<usize>,
+    /// What it says.
+    pub(super) text: Cow<'a, str>,
 }
 
 /// A representation.
@@ -72,6 +85,8 @@ pub(super) struct Representation<'a> {
     pub(super) depends: Option<Cow<'a, str>>,
     /// Its place among the ladder's rungs.
     pub(super) rung: Option<usize>,
+    /// What it has of each of its set's bounds, as a number and as written.
+    pub(super) sizes: Vec<Option<(f64, Cow<'a, str>)>>,
 }
 
 /// What an MPD offers.
@@ -79,6 +94,8 @@ pub(super) struct Representation<'a> {
 pub(super) struct Offer<'a> {
     /// All sets of all periods.
     pub(super) sets: Vec<Set<'a>>,
+    /// All their representations.
+    pub(super) representations: Vec<Representation<'a>>,
     /// The rungs and renditions that they make.
     pub(super) ladder: Ladder,
 }
@@ -86,50 +103,105 @@ pub(super) struct Offer<'a> {
 impl<'a> Offer<'a> {
     /// Reads what an MPD offers.
     pub(super) fn read(tree: &Tree<'a>) -> Self {
-        let mut sets = Vec::new();
-        if let Some(root) = tree.root() {
-            for period in tree.named(root, "Period") {
-                let found = tree.named(period, "AdaptationSet");
-                sets.extend(found.map(|set| read_set(tree, period, set)));
+        let mut offer = Self {
+            sets: Vec::new(),
+            representations: Vec::new(),
+            ladder: Ladder::default(),
+        };
+        let mut peers = HashMap::new();
+        for period in tree.periods() {
+            for set in tree.named(period, "AdaptationSet") {
+                let mut read = offer.read_set(tree, set);
+                read.period = period.index;
+                let key = (
+                    (read.period, read.kind, read.trick.is_some()),
+                    (read.language.clone(), roles(tree, set)),
+                );
+                let fresh = peers.len();
+                read.peers = *peers.entry(key).or_insert(fresh);
+                offer.sets.push(read);
             }
         }
-        let ladder = climb(tree, &mut sets);
-        Self { sets, ladder }
+        climb::climb(tree, &mut offer);
+        offer
+    }
+
+    /// Reads a set and its representations; where it belongs is not known yet.
+    fn read_set(&mut self, tree: &Tree<'a>, set: &Element<'a>) -> Set<'a> {
+        let bounds = bounds(tree, set);
+        let start = self.representations.len();
+        for element in tree.named(set, "Representation") {
+            let size = |bound: &Bound<'_>| {
+                let text = tree.value(element, bound.of)?;
+                Some((picture::pictures(&text)?, text))
+            };
+            self.representations.push(Representation {
+                element: element.index,
+                id: tree.value(element, "id").unwrap_or_default(),
+                bandwidth: tree.number(element, "bandwidth").unwrap_or_default(),
+                depends: tree.value(element, "dependencyId"),
+                rung: None,
+                sizes: bounds.iter().map(size).collect(),
+            });
+        }
+        let trick = properties(tree, set)
+            .find(|property| tree.value(property, "schemeIdUri").as_deref() == Some(TRICK_MODE))
+            .map(|property| tree.value(property, "value").unwrap_or_default());
+        let language = inherited(tree, set, "lang");
+        Set {
+            element: set.index,
+            period: 0,
+            kind: kind(tree, set),
+            id: tree.value(set, "id"),
+            language: language.map(|tag| tag.to_ascii_lowercase()),
+            trick,
+            peers: 0,
+            rendition: None,
+            representations: start..self.representations.len(),
+            bounds,
+        }
     }
 }
 
-fn read_set<'a>(tree: &Tree<'a>, period: &Element<'a>, set: &Element<'a>) -> Set<'a> {
-    let representations = tree
-        .named(set, "Representation")
-        .map(|element| Representation {
-            element: element.index,
-            id: tree.value(element, "id").unwrap_or_default(),
-            bandwidth: tree.number(element, "bandwidth").unwrap_or_default(),
-            depends: tree.value(element, "dependencyId"),
-            rung: None,
-        });
-    let mut roles: Vec<Cow<'a, str>> = tree
-        .named(set, "Role")
-        .filter_map(|role| tree.value(role, "value"))
-        .collect();
+/// The properties of a set or representation.
+pub(super) fn properties<'t, 'a>(
+    tree: &'t Tree<'a>,
+    of: &Element<'a>,
+) -> impl Iterator<Item = &'t Element<'a>> {
+    tree.children(of)
+        .filter(|child| ["EssentialProperty", "SupplementalProperty"].contains(&child.name))
+}
+
+fn bounds<'a>(tree: &Tree<'a>, set: &Element<'a>) -> Vec<Bound<'a>> {
+    let bound = |attribute: super::tag::Attribute<'a>| {
+        let (is_least, name) = match attribute.name.split_at_checked(3)? {
+            ("min", name) => (true, name),
+            ("max", name) => (false, name),
+            _ => return None,
+        };
+        let of = match name {
+            "Bandwidth" => "bandwidth",
+            "Width" => "width",
+            "Height" => "height",
+            "FrameRate" => "frameRate",
+            _ => return None,
+        };
+        Some(Bound {
+            of,
+            is_least,
+            text: attribute.text(),
+            span: attribute.value,
+        })
+    };
+    tree.attributes(set).filter_map(bound).collect()
+}
+
+/// What a set is for, of all its roles.
+fn roles(tree: &Tree<'_>, set: &Element<'_>) -> String {
+    let roles = tree.named(set, "Role");
+    let mut roles: Vec<_> = roles.filter_map(|role| tree.value(role, "value")).collect();
     roles.sort_unstable();
-    let trick = ["EssentialProperty", "SupplementalProperty"]
-        .into_iter()
-        .flat_map(|name| tree.named(set, name))
-        .find(|property| tree.value(property, "schemeIdUri").as_deref() == Some(TRICK_MODE))
-        .map(|property| tree.value(property, "value").unwrap_or_default());
-    let language = inherited(tree, set, "lang");
-    Set {
-        element: set.index,
-        period: period.index,
-        kind: kind(tree, set),
-        id: tree.value(set, "id"),
-        language: language.map(|tag| tag.to_ascii_lowercase()),
-        roles: roles.join(" "),
-        trick,
-        rendition: None,
-        representations: representations.collect(),
-    }
+    roles.join(" ")
 }
 
 /// An attribute of the set, of its first content component or of its first representation.
@@ -142,9 +214,7 @@ fn inherited<'a>(tree: &Tree<'a>, set: &Element<'a>, name: &str) -> Option<Cow<'
 }
 
 fn kind(tree: &Tree<'_>, set: &Element<'_>) -> Kind {
-    let is_tiled = ["EssentialProperty", "SupplementalProperty"]
-        .into_iter()
-        .flat_map(|name| tree.named(set, name))
+    let is_tiled = properties(tree, set)
         .filter_map(|property| tree.value(property, "schemeIdUri"))
         .any(|scheme| scheme.ends_with("/thumbnail_tile"));
     if is_tiled {
@@ -154,110 +224,53 @@ fn kind(tree: &Tree<'_>, set: &Element<'_>) -> Kind {
     let declared = inherited(tree, set, "contentType").unwrap_or_default();
     let codecs = inherited(tree, set, "codecs").unwrap_or_default();
     let major = mime.split('/').next().unwrap_or_default();
-    if ["stpp", "wvtt"].iter().any(|text| codecs.starts_with(text)) || mime.contains("ttml") {
+    if mime.contains("ttml") || ["stpp", "wvtt"].iter().any(|text| codecs.starts_with(text)) {
         return Kind::Text;
     }
     match (declared.as_ref(), major) {
         (_, "image") => Kind::Other,
-        ("video", _) => Kind::Video,
-        ("audio", _) => Kind::Audio,
-        ("text", _) => Kind::Text,
-        ("", "video") => Kind::Video,
-        ("", "audio") => Kind::Audio,
-        ("", "text") => Kind::Text,
+        ("video", _) | ("", "video") => Kind::Video,
+        ("audio", _) | ("", "audio") => Kind::Audio,
+        ("text", _) | ("", "text") => Kind::Text,
         ("", "") if inherited(tree, set, "height").is_some() => Kind::Video,
         ("", "") if inherited(tree, set, "audioSamplingRate").is_some() => Kind::Audio,
         _ => Kind::Other,
     }
 }
 
-/// Numbers the rungs and renditions of the sets, and describes them.
-fn climb(tree: &Tree<'_>, sets: &mut [Set<'_>]) -> Ladder {
-    let is_rung = |set: &Set<'_>, kind| {
-        set.kind == kind && set.trick.is_none() && !set.representations.is_empty()
-    };
-    let has_video = sets.iter().any(|set| is_rung(set, Kind::Video));
-    let kind = if has_video { Kind::Video } else { Kind::Audio };
-    let sound = beside(sets, has_video);
-    let mut ladder = Ladder::default();
-    let mut groups: HashMap<(usize, picture::Class), usize> = HashMap::new();
-    let mut rendition_groups: HashMap<(usize, bool), usize> = HashMap::new();
-    for (place, set) in sets.iter_mut().enumerate() {
-        if is_rung(set, kind) {
-            let beside = sound.get(&set.period).copied().unwrap_or_default();
-            for (rung, class) in rungs(tree, set, beside) {
-                let fresh = groups.len();
-                let group = *groups.entry((place, class)).or_insert(fresh);
-                if let Some(representation) = set
-                    .representations
-                    .iter_mut()
-                    .find(|representation| representation.rung.is_none())
-                {
-                    representation.rung = Some(ladder.rungs.len());
-                }
-                ladder.rungs.push(Rung {
-                    group,
-                    has_video,
-                    ..rung
-                });
-            }
-        }
-        let kind = match set.kind {
-            Kind::Audio => RenditionKind::Audio,
-            Kind::Text => RenditionKind::Subtitles,
-            Kind::Video | Kind::Other => continue,
-        };
-        let fresh = rendition_groups.len();
-        let medium = (set.period, kind == RenditionKind::Audio);
-        set.rendition = Some(ladder.renditions.len());
-        ladder.renditions.push(Rendition {
-            kind,
-            language: set.language.clone(),
-            group: *rendition_groups.entry(medium).or_insert(fresh),
-        });
-    }
-    ladder
-}
-
-/// For each period the bit/s of the sound that plays beside the picture: the best of its first
-/// audio set, since that is what players take where nobody chooses.
-fn beside(sets: &[Set<'_>], has_video: bool) -> HashMap<usize, u64> {
-    let mut sound = HashMap::new();
-    for set in sets
-        .iter()
-        .filter(|set| has_video && set.kind == Kind::Audio)
-    {
-        let rates = set.representations.iter().map(|one| one.bandwidth);
-        sound
-            .entry(set.period)
-            .or_insert(rates.max().unwrap_or_default());
-    }
-    sound
-}
-
-/// The rungs of a set, their groups not yet numbered.
-fn rungs(tree: &Tree<'_>, set: &Set<'_>, beside: u64) -> Vec<(Rung, picture::Class)> {
+/// The rungs of a set, their groups not yet numbered. `base` is what the URIs within the period
+/// resolve against.
+pub(super) fn rungs(
+    tree: &Tree<'_>,
+    (set, representations): (&Set<'_>, &[Representation<'_>]),
+    base: &str,
+) -> Vec<(Rung, picture::Class)> {
     let (Some(period), Some(element)) = (tree.element(set.period), tree.element(set.element))
     else {
         return Vec::new();
     };
+    let base = first::base(tree, element, base);
+    let is_live = first::is_live(tree);
     let read = |representation: &Representation<'_>| {
         let own = tree.element(representation.element)?;
         let inherited = |name| tree.value(own, name).or_else(|| tree.value(element, name));
-        let bandwidth = representation.bandwidth.saturating_add(beside);
         let codecs = inherited("codecs").unwrap_or_default().into_owned();
-        let range: Option<DynamicRange> = picture::range(tree, [own, element], &codecs);
+        let range = picture::range(tree, [own, element], &codecs);
         let class = picture::Class::new(&codecs, inherited("frameRate").as_deref(), range);
+        let levels = Levels {
+            chain: [own, element, period],
+            base: first::base(tree, own, &base),
+            is_live,
+        };
         let rung = Rung {
-            bandwidth,
-            average: bandwidth,
+            bandwidth: representation.bandwidth,
             height: inherited("height").and_then(|height| height.trim().parse().ok()),
             codecs,
             range,
-            first: first::find(tree, &Levels::new(tree, period, element, own)),
+            first: first::find(tree, &levels),
             ..Rung::default()
         };
         Some((rung, class))
     };
-    set.representations.iter().filter_map(read).collect()
+    representations.iter().filter_map(read).collect()
 }

@@ -1,5 +1,6 @@
 //! What a codec string and the properties of a representation tell of its picture.
 
+use super::offer::properties;
 use super::tree::{Element, Tree};
 use crate::config::adapt::DynamicRange;
 
@@ -42,9 +43,7 @@ pub(super) fn range(
     codecs: &str,
 ) -> Option<DynamicRange> {
     let transfer = levels.into_iter().find_map(|level| {
-        ["EssentialProperty", "SupplementalProperty"]
-            .into_iter()
-            .flat_map(|name| tree.named(level, name))
+        properties(tree, level)
             .find(|property| tree.value(property, "schemeIdUri").as_deref() == Some(TRANSFER))
             .and_then(|property| tree.number(property, "value"))
     });

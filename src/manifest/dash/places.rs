@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
-use quick_xml::escape::{escape, unescape};
+use quick_xml::escape::escape;
 
-use super::edits::{Edits, MPD_ORDER};
+use super::edits::Edits;
+use super::tag::is_led;
 use super::tree::{Element, Tree};
 use crate::manifest::plan::{Plan, SteeringHint};
 use crate::manifest::uri::{Rebase, Relative};
@@ -16,57 +17,63 @@ use crate::manifest::uri::{Rebase, Relative};
 /// A property whose value is the address of another MPD.
 const CHAINING: [&str; 2] = ["urn:mpeg:dash:chaining:2016", "urn:mpeg:dash:fallback:2016"];
 
+/// Elements that may stand for others, which are elsewhere.
+const REMOTE: [&str; 5] = [
+    "Period",
+    "AdaptationSet",
+    "SegmentList",
+    "EventStream",
+    "InitializationSet",
+];
+
+/// The attributes of an element that are URIs, or templates of some.
+fn with_uris(name: &str) -> &'static [&'static str] {
+    match name {
+        "SegmentTemplate" => &["media", "index", "initialization", "bitstreamSwitching"],
+        "SegmentURL" => &["media", "index"],
+        "Initialization" | "RepresentationIndex" | "BitstreamSwitching" => &["sourceURL"],
+        "InitializationSet" => &["initialization"],
+        "AdaptationSet" => &["initializationPrincipal"],
+        _ => &[],
+    }
+}
+
 /// URIs of an MPD, but for those in `BaseURL` and `Location` at its top.
 #[derive(Debug)]
 pub(super) struct Places {
     spans: Vec<Range<usize>>,
+    /// Whether the author steers.
+    is_steered: bool,
 }
 
 impl Places {
     /// Finds them. Those that resolve against a `BaseURL` are left out: they need no change.
     pub(super) fn find(tree: &Tree<'_>) -> Self {
         let mut spans = Vec::new();
+        let mut is_steered = false;
         for element in tree.elements() {
-            let attributes: &[&str] = match element.name {
-                "SegmentTemplate" => &["media", "index", "initialization", "bitstreamSwitching"],
-                "SegmentURL" => &["media", "index"],
-                "Initialization" | "RepresentationIndex" | "BitstreamSwitching" => &["sourceURL"],
-                "InitializationSet" => &["initialization"],
-                "AdaptationSet" => &["initializationPrincipal"],
-                "UTCTiming" => {
-                    spans.extend(clocks(tree, element));
-                    continue;
-                }
+            match element.name {
+                "UTCTiming" => spans.extend(clocks(tree, element)),
                 "EssentialProperty" | "SupplementalProperty" => {
                     spans.extend(chained(tree, element));
-                    continue;
                 }
-                "BaseURL" => {
-                    if is_led(&tree.content(element)) {
-                        spans.push(element.inside());
+                "BaseURL" if is_led(&tree.content(element)) => spans.push(element.inside()),
+                "ContentSteering" => is_steered = true,
+                name => {
+                    let names = with_uris(name);
+                    let found = tree.attributes(element).filter(|attribute| {
+                        names.contains(&attribute.name) && is_led(&attribute.text())
+                    });
+                    if !names.is_empty() {
+                        spans.extend(found.map(|attribute| attribute.value));
                     }
-                    continue;
-                }
-                _ => &[],
-            };
-            for attribute in tree.attributes(element) {
-                if attributes.contains(&attribute.name) && is_led(&attribute.text()) {
-                    spans.push(attribute.value);
                 }
             }
-            if [
-                "Period",
-                "AdaptationSet",
-                "SegmentList",
-                "EventStream",
-                "InitializationSet",
-            ]
-            .contains(&element.name)
-            {
+            if REMOTE.contains(&element.name) {
                 spans.extend(tree.xlink(element, "href").map(|href| href.value));
             }
         }
-        Self { spans }
+        Self { spans, is_steered }
     }
 
     /// Makes them lead where `plan` wants them. `refresh` is where the MPD is read again.
@@ -77,8 +84,7 @@ impl Places {
         refresh: Option<&str>,
         edits: &mut Edits,
     ) {
-        let Some(root) = tree.root() else { return };
-        let is_moved = refresh.is_some_and(|refresh| locate(tree, root, (plan, refresh), edits));
+        let is_moved = refresh.is_some_and(|refresh| locate(tree, plan, refresh, edits));
         let rebase = plan.rebase.as_ref().map(|rebase| Rebase {
             // Some players resolve a `BaseURL` against `Location` at once, others later.
             relative: if is_moved {
@@ -91,8 +97,8 @@ impl Places {
         let steering = plan
             .steering
             .as_ref()
-            .filter(|hint| can_steer(tree, root, hint, rebase.as_ref()));
-        base(tree, root, (rebase.as_ref(), steering), edits);
+            .filter(|hint| !self.is_steered && can_steer(tree, hint, rebase.as_ref()));
+        base(tree, rebase.as_ref(), steering, edits);
         if let Some(hint) = steering {
             let markup = format!(
                 "<{p}ContentSteering defaultServiceLocation=\"{}\" queryBeforeStart=\"false\">{}\
@@ -101,10 +107,10 @@ impl Places {
                 escape(&hint.url),
                 p = tree.prefix,
             );
-            edits.insert(tree, root, (MPD_ORDER, "ContentSteering"), &markup);
+            edits.insert_top(tree, "ContentSteering", &markup);
         }
         if let Some(rebase) = &plan.rebase {
-            for location in tree.named(root, "Location").filter(|_| refresh.is_none()) {
+            for location in tree.top("Location").filter(|_| refresh.is_none()) {
                 rewrite(tree, &location.inside(), rebase, edits);
             }
             for span in &self.spans {
@@ -142,17 +148,9 @@ fn chained<'a>(tree: &Tree<'a>, property: &Element<'a>) -> Option<Range<usize>> 
     CHAINING.contains(&scheme.as_ref()).then_some(value.value)
 }
 
-/// Whether a URI resolves to the same whatever it is relative to, but for its host.
-fn is_led(uri: &str) -> bool {
-    let uri = uri.trim();
-    uri.starts_with('/') || uri.contains("://")
-}
-
 /// Rebases the URI in a span.
 fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Edits) {
-    let raw = tree.text.get(span.clone()).unwrap_or_default();
-    let uri = unescape(raw.trim()).unwrap_or_default();
-    if let Some(rebased) = rebase.apply(&uri) {
+    if let Some(rebased) = rebase.apply(&tree.plain(span.clone())) {
         edits.write(span.clone(), &rebased);
     }
 }
@@ -160,20 +158,15 @@ fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Ed
 /// Names `refresh` as the place where the MPD is read again; returns whether it could.
 ///
 /// Where the author sends players to other hosts only, they shall go there.
-fn locate(
-    tree: &Tree<'_>,
-    root: &Element<'_>,
-    (plan, refresh): (&Plan, &str),
-    edits: &mut Edits,
-) -> bool {
-    let all: Vec<_> = tree.named(root, "Location").collect();
+fn locate(tree: &Tree<'_>, plan: &Plan, refresh: &str, edits: &mut Edits) -> bool {
+    let all: Vec<_> = tree.top("Location").collect();
     if all.is_empty() {
         let markup = format!(
             "<{p}Location>{}</{p}Location>",
             escape(refresh),
             p = tree.prefix
         );
-        edits.insert(tree, root, (MPD_ORDER, "Location"), &markup);
+        edits.insert_top(tree, "Location", &markup);
         return true;
     }
     let own = all
@@ -194,38 +187,20 @@ fn locate(
     is_moved
 }
 
-/// Whether a URI leads to this site.
+/// Whether a URI leads to this site: whether a prefix would be put before its path.
 fn is_own(uri: &str, rebase: Option<&Rebase>) -> bool {
-    let Some((scheme, rest)) = uri.split_once("//") else {
-        return !uri.contains(':') || uri.starts_with(['.', '/']);
+    let probe = Rebase {
+        object: "/".to_owned(),
+        prefix: "/-".to_owned(),
+        hosts: rebase.map_or_else(Vec::new, |rebase| rebase.hosts.clone()),
+        relative: Relative::Resolve,
     };
-    if scheme.contains('/') {
-        return true;
-    }
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = host.to_ascii_lowercase();
-    let name = host
-        .rsplit_once(':')
-        .map_or(host.as_str(), |(name, _)| name);
-    rebase.is_some_and(|rebase| rebase.hosts.iter().any(|own| *own == host || own == name))
+    probe.apply(uri).is_some()
 }
 
-/// Whether players can be steered as `hint` wants: nothing of the author's stands against it, and
-/// what they are steered away from is this site.
-fn can_steer(
-    tree: &Tree<'_>,
-    root: &Element<'_>,
-    hint: &SteeringHint,
-    rebase: Option<&Rebase>,
-) -> bool {
-    let is_steered = tree
-        .elements()
-        .iter()
-        .any(|element| element.name == "ContentSteering");
-    if is_steered {
-        return false;
-    }
-    let bases: Vec<_> = tree.named(root, "BaseURL").collect();
+/// Whether players can be steered as `hint` wants: what they are steered away from is this site.
+fn can_steer(tree: &Tree<'_>, hint: &SteeringHint, rebase: Option<&Rebase>) -> bool {
+    let bases: Vec<_> = tree.top("BaseURL").collect();
     let is_ours = |base: &Element<'_>| !base.is_empty_tag() && is_own(&tree.content(base), rebase);
     match bases.as_slice() {
         [] => true,
@@ -239,11 +214,11 @@ fn can_steer(
 /// Writes the outermost bases anew, or gives the MPD one.
 fn base(
     tree: &Tree<'_>,
-    root: &Element<'_>,
-    (rebase, steering): (Option<&Rebase>, Option<&SteeringHint>),
+    rebase: Option<&Rebase>,
+    steering: Option<&SteeringHint>,
     edits: &mut Edits,
 ) {
-    let mut bases = tree.named(root, "BaseURL").peekable();
+    let mut bases = tree.top("BaseURL").peekable();
     let here = |rebase: &Rebase| rebase.apply("./");
     if bases.peek().is_none() {
         let place = rebase.and_then(here);
@@ -256,7 +231,7 @@ fn base(
                 escape(place.as_deref().unwrap_or("./")),
                 p = tree.prefix,
             );
-            edits.insert(tree, root, (MPD_ORDER, "BaseURL"), &markup);
+            edits.insert_top(tree, "BaseURL", &markup);
         }
         return;
     }

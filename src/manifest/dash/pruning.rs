@@ -4,171 +4,215 @@
 //! be empty goes when another can stand in for it, and stays whole otherwise. What refers to a set
 //! that is gone goes with it.
 
-use std::collections::HashSet;
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 
 use super::edits::Edits;
-use super::offer::{Kind, Offer, Set};
-use super::picture::pictures;
-use super::tree::{Element, Tree};
+use super::offer::{Kind, Offer, Representation, Set};
+use super::tree::Tree;
 use crate::manifest::plan::Kept;
 
 /// What becomes of a set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// All of it stays.
     Whole,
-    /// The representations marked `true` stay.
-    Part(Vec<bool>),
+    /// Those of its representations stay that are marked.
+    Part,
     /// It goes.
     Gone,
 }
 
+/// A period, and the id of a set or representation in it.
+type Id<'o> = (usize, &'o str);
+
 /// Removes what is not `kept`.
 pub(super) fn prune(tree: &Tree<'_>, offer: &Offer<'_>, kept: &Kept, edits: &mut Edits) {
-    let fates = fates(&offer.sets, kept);
-    for (set, fate) in offer.sets.iter().zip(&fates) {
-        let Some(element) = tree.element(set.element) else {
-            continue;
-        };
+    let marks = marks(offer, kept);
+    let mut fates = fates(offer, kept, &marks);
+    let gone = gone(&offer.sets, &mut fates);
+    for (set, fate) in offer.sets.iter().zip(fates) {
         match fate {
             Fate::Whole => {}
-            Fate::Gone => edits.remove(tree, element),
-            Fate::Part(stays) => {
-                let mut left = Vec::new();
-                for (representation, stays) in set.representations.iter().zip(stays) {
-                    let Some(own) = tree.element(representation.element) else {
-                        continue;
-                    };
-                    if *stays {
-                        left.push(own);
-                    } else {
-                        edits.remove(tree, own);
-                    }
+            Fate::Part => reduce(tree, set, members(offer, &marks, set), edits),
+            Fate::Gone => {
+                if let Some(element) = tree.element(set.element) {
+                    edits.remove(tree, element);
                 }
-                bound(tree, element, &left, edits);
             }
         }
     }
-    forget(tree, &offer.sets, &fates, edits);
+    if !gone.is_empty() {
+        forget(tree, &gone, edits);
+    }
 }
 
-/// Decides for each set.
-fn fates(sets: &[Set<'_>], kept: &Kept) -> Vec<Fate> {
-    let stays = |list: &[bool], place: Option<usize>| {
-        place.is_none_or(|place| list.get(place).copied().unwrap_or(true))
-    };
-    let mut marks: Vec<Vec<bool>> = sets
+/// The entry of a list that is as long as the ladder it was made for.
+fn stays(list: &[bool], place: Option<usize>) -> bool {
+    place.is_none_or(|place| list.get(place).copied().unwrap_or(true))
+}
+
+/// The representations of a set, and whether they are marked.
+fn members<'o, 'a>(
+    offer: &'o Offer<'a>,
+    marks: &[bool],
+    set: &Set<'a>,
+) -> impl Iterator<Item = (&'o Representation<'a>, bool)> + Clone {
+    let own = offer.representations.get(set.representations.clone());
+    let marks = marks.get(set.representations.clone()).unwrap_or_default();
+    own.unwrap_or_default().iter().zip(marks.iter().copied())
+}
+
+/// Marks the representations that are kept, and what they depend on.
+fn marks(offer: &Offer<'_>, kept: &Kept) -> Vec<bool> {
+    let all = offer.representations.iter();
+    let mut marks: Vec<bool> = all.map(|one| stays(&kept.rungs, one.rung)).collect();
+    if offer
+        .representations
         .iter()
-        .map(|set| {
-            let representations = set.representations.iter();
-            representations
-                .map(|one| stays(&kept.rungs, one.rung))
-                .collect()
-        })
-        .collect();
-    require(sets, &mut marks);
-    let is_heard = |set: &Set<'_>| stays(&kept.renditions, set.rendition);
-    let speaks = |of: &Set<'_>| {
-        of.kind == Kind::Text
-            || sets.iter().any(|set| {
-                set.kind == of.kind
-                    && set.period == of.period
-                    && set.trick.is_none()
-                    && is_heard(set)
-            })
-    };
-    let is_empty = |marks: &[bool]| !marks.is_empty() && !marks.contains(&true);
-    let mut fates: Vec<Fate> = Vec::with_capacity(sets.len());
-    for (set, own) in sets.iter().zip(&marks) {
-        let has_stand_in = || {
-            let mut others = sets.iter().zip(&marks);
-            others.any(|(other, marks)| {
-                other.stands_in_for(set) && marks.contains(&true) && is_heard(other)
-            })
-        };
-        let is_unheard = !is_heard(set) && speaks(set);
-        fates.push(if is_unheard || (is_empty(own) && has_stand_in()) {
-            Fate::Gone
-        } else if is_empty(own) || !own.contains(&false) {
-            Fate::Whole
-        } else {
-            Fate::Part(own.clone())
-        });
+        .all(|one| one.depends.is_none())
+    {
+        return marks;
     }
-    for (place, set) in sets.iter().enumerate() {
-        let Some(mains) = set
-            .trick
-            .as_deref()
-            .filter(|mains| !mains.trim().is_empty())
-        else {
-            continue;
-        };
-        let is_gone = mains
-            .split_ascii_whitespace()
-            .all(|id| names_gone(sets, &fates, (set.period, id)));
-        if let Some(fate) = fates.get_mut(place).filter(|_| is_gone) {
-            *fate = Fate::Gone;
+    let mut named: HashMap<Id<'_>, Vec<usize>> = HashMap::new();
+    let mut pending = Vec::new();
+    for set in &offer.sets {
+        let places = set.representations.clone();
+        for (place, (one, is_marked)) in places.zip(members(offer, &marks, set)) {
+            named
+                .entry((set.period, one.id.as_ref()))
+                .or_default()
+                .push(place);
+            pending.extend(is_marked.then_some((set.period, place)));
         }
+    }
+    while let Some((period, place)) = pending.pop() {
+        let one = offer.representations.get(place);
+        let depends = one
+            .and_then(|one| one.depends.as_deref())
+            .unwrap_or_default();
+        for id in depends.split_ascii_whitespace() {
+            for needed in named.remove(&(period, id)).unwrap_or_default() {
+                if let Some(mark) = marks.get_mut(needed).filter(|mark| !**mark) {
+                    *mark = true;
+                    pending.push((period, needed));
+                }
+            }
+        }
+    }
+    marks
+}
+
+/// Decides for each set, but for trick modes whose main sets go.
+fn fates(offer: &Offer<'_>, kept: &Kept, marks: &[bool]) -> Vec<Fate> {
+    let is_heard = |set: &Set<'_>| stays(&kept.renditions, set.rendition);
+    let group = |set: &Set<'_>| Some(offer.ladder.renditions.get(set.rendition?)?.group);
+    let is_marked = |set: &Set<'_>| members(offer, marks, set).any(|(_, is_marked)| is_marked);
+    let left = || offer.sets.iter().filter(|set| is_heard(set));
+    let speaking: HashSet<_> = match kept.renditions.contains(&false) {
+        true => left()
+            .filter_map(|set| group(set).filter(|_| set.trick.is_none()))
+            .collect(),
+        false => HashSet::new(),
+    };
+    let mut alive: Option<HashSet<usize>> = None;
+    let mut fates = Vec::with_capacity(offer.sets.len());
+    for set in &offer.sets {
+        let is_spare = set.kind == Kind::Text || group(set).is_some_and(|g| speaking.contains(&g));
+        let has_all = members(offer, marks, set).all(|(_, is_marked)| is_marked);
+        fates.push(if !is_heard(set) && is_spare {
+            Fate::Gone
+        } else if has_all {
+            Fate::Whole
+        } else if is_marked(set) {
+            Fate::Part
+        } else {
+            let alive = alive.get_or_insert_with(|| {
+                left()
+                    .filter(|set| is_marked(set))
+                    .map(|set| set.peers)
+                    .collect()
+            });
+            match alive.contains(&set.peers) {
+                true => Fate::Gone,
+                false => Fate::Whole,
+            }
+        });
     }
     fates
 }
 
-/// Marks what the marked representations depend on, in all sets of a period.
-fn require(sets: &[Set<'_>], marks: &mut [Vec<bool>]) {
-    if sets
+/// The sets that go, by their ids, and with them the trick modes of nothing else.
+fn gone<'o>(sets: &'o [Set<'_>], fates: &mut [Fate]) -> HashSet<Id<'o>> {
+    let mut gone = HashSet::new();
+    for (set, _) in sets
         .iter()
-        .flat_map(|set| &set.representations)
-        .all(|one| one.depends.is_none())
+        .zip(&*fates)
+        .filter(|(_, fate)| **fate == Fate::Gone)
     {
-        return;
+        gone.extend(set.id.as_deref().map(|id| (set.period, id)));
     }
-    loop {
-        let mut needed: HashSet<(usize, &str)> = HashSet::new();
-        for (set, marks) in sets.iter().zip(marks.iter()) {
-            for (one, _) in set
-                .representations
-                .iter()
-                .zip(marks)
-                .filter(|(_, mark)| **mark)
-            {
-                let depends = one.depends.as_deref().unwrap_or_default();
-                needed.extend(depends.split_ascii_whitespace().map(|id| (set.period, id)));
-            }
-        }
-        let mut has_grown = false;
-        for (set, marks) in sets.iter().zip(marks.iter_mut()) {
-            for (one, mark) in set.representations.iter().zip(marks) {
-                if !*mark && needed.contains(&(set.period, one.id.as_ref())) {
-                    *mark = true;
-                    has_grown = true;
-                }
-            }
-        }
-        if !has_grown {
-            return;
+    if gone.is_empty() {
+        return gone;
+    }
+    let mut tricks = Vec::new();
+    for (set, fate) in sets.iter().zip(fates) {
+        let mains = set.trick.as_deref().unwrap_or_default();
+        let mut ids = mains.split_ascii_whitespace().peekable();
+        if ids.peek().is_some() && ids.all(|id| gone.contains(&(set.period, id))) {
+            *fate = Fate::Gone;
+            tricks.extend(set.id.as_deref().map(|id| (set.period, id)));
         }
     }
+    gone.extend(tricks);
+    gone
 }
 
-/// Whether the set of this id in this period goes.
-fn names_gone(sets: &[Set<'_>], fates: &[Fate], (period, id): (usize, &str)) -> bool {
-    let mut named = sets.iter().zip(fates);
-    named.any(|(set, fate)| {
-        set.period == period && set.id.as_deref() == Some(id) && *fate == Fate::Gone
-    })
+/// Removes what is not marked of a set, and makes its bounds true for what is left.
+fn reduce<'o, 'a: 'o>(
+    tree: &Tree<'_>,
+    set: &Set<'_>,
+    members: impl Iterator<Item = (&'o Representation<'a>, bool)> + Clone,
+    edits: &mut Edits,
+) {
+    for (one, _) in members.clone().filter(|(_, is_marked)| !is_marked) {
+        if let Some(element) = tree.element(one.element) {
+            edits.remove(tree, element);
+        }
+    }
+    for (place, bound) in set.bounds.iter().enumerate() {
+        let mut best: Option<&(f64, _)> = None;
+        let left = members.clone().filter(|(_, is_marked)| *is_marked);
+        let sizes = left.map(|(one, _)| one.sizes.get(place).and_then(Option::as_ref));
+        let mut is_known = true;
+        for size in sizes {
+            let Some(size) = size else {
+                is_known = false;
+                break;
+            };
+            let wanted = if bound.is_least {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            };
+            if best.is_none_or(|best| size.0.total_cmp(&best.0) == wanted) {
+                best = Some(size);
+            }
+        }
+        if let Some((_, text)) = best.filter(|(_, text)| is_known && *text != bound.text) {
+            edits.write(bound.span.clone(), text);
+        }
+    }
 }
 
 /// Removes the combinations that name sets which are gone.
-fn forget(tree: &Tree<'_>, sets: &[Set<'_>], fates: &[Fate], edits: &mut Edits) {
-    let Some(root) = tree.root().filter(|_| fates.contains(&Fate::Gone)) else {
-        return;
-    };
-    for period in tree.named(root, "Period") {
-        let is_gone = |id: &&str| names_gone(sets, fates, (period.index, id));
+fn forget(tree: &Tree<'_>, gone: &HashSet<Id<'_>>, edits: &mut Edits) {
+    for period in tree.periods() {
+        let is_gone = |id: &str| gone.contains(&(period.index, id));
         for preselection in tree.named(period, "Preselection") {
             let components = tree.value(preselection, "preselectionComponents");
             let components = components.unwrap_or_default();
-            if components.split_ascii_whitespace().any(|id| is_gone(&id)) {
+            if components.split_ascii_whitespace().any(is_gone) {
                 edits.remove(tree, preselection);
             }
         }
@@ -177,51 +221,13 @@ fn forget(tree: &Tree<'_>, sets: &[Set<'_>], fates: &[Fate], edits: &mut Edits) 
                 continue;
             };
             let all = contains.text();
-            let left: Vec<&str> = all
-                .split_ascii_whitespace()
-                .filter(|id| !is_gone(id))
-                .collect();
+            let ids = all.split_ascii_whitespace();
+            let left: Vec<&str> = ids.clone().filter(|id| !is_gone(id)).collect();
             if left.is_empty() {
                 edits.remove(tree, subset);
-            } else if left.len() < all.split_ascii_whitespace().count() {
+            } else if left.len() < ids.count() {
                 edits.write(contains.value, &left.join(" "));
             }
-        }
-    }
-}
-
-/// Makes the bounds that a set names of its representations true for those that are left.
-fn bound<'a>(tree: &Tree<'a>, set: &Element<'a>, left: &[&Element<'a>], edits: &mut Edits) {
-    for attribute in tree.attributes(set) {
-        let (least, name) = match attribute.name.split_at_checked(3) {
-            Some(("min", name)) => (true, name),
-            Some(("max", name)) => (false, name),
-            _ => continue,
-        };
-        let name = match name {
-            "Bandwidth" => "bandwidth",
-            "Width" => "width",
-            "Height" => "height",
-            "FrameRate" => "frameRate",
-            _ => continue,
-        };
-        let values = left.iter().map(|one| tree.value(one, name));
-        let Some(values) = values.collect::<Option<Vec<_>>>() else {
-            continue;
-        };
-        let sized = values
-            .iter()
-            .filter_map(|value| Some((pictures(value)?, value)));
-        let order = |one: &(f64, _), other: &(f64, _)| one.0.total_cmp(&other.0);
-        let found = if least {
-            sized.min_by(order)
-        } else {
-            sized.max_by(order)
-        };
-        if let Some((_, value)) = found
-            && **value != attribute.text()
-        {
-            edits.write(attribute.value, value);
         }
     }
 }

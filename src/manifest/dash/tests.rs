@@ -1,35 +1,39 @@
-//! The corpus, where it is present.
+//! Tests over whole MPDs; those of one step stand beside it.
 
-use std::path::{Path, PathBuf};
+mod corpus;
+mod filtering;
+mod fixtures;
+mod fuzz;
+mod hinting;
+mod leading;
+mod reading;
 
 use super::Mpd;
 use crate::manifest::plan::Plan;
+use crate::manifest::uri::{Rebase, Relative};
 
-fn corpus() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/manifests");
-    let mut found = Vec::new();
-    let mut directories = vec![root];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "mpd") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+/// Writes an MPD by a plan.
+fn written(text: &str, plan: &Plan) -> String {
+    let mpd = Mpd::parse(text.as_bytes()).unwrap();
+    String::from_utf8(mpd.write(plan)).unwrap()
 }
 
-#[test]
-fn an_empty_plan_changes_no_byte() {
-    for path in corpus() {
-        let text = std::fs::read(&path).unwrap();
-        match Mpd::parse(&text) {
-            Ok(mpd) => assert!(mpd.write(&Plan::default()) == text, "{}", path.display()),
-            Err(error) => println!("{}: {error}", path.display()),
-        }
+/// A move below a session's prefix.
+fn below(relative: Relative) -> Rebase {
+    Rebase {
+        object: "/films/one/main.mpd".to_owned(),
+        prefix: "/~sid".to_owned(),
+        hosts: vec!["edge.example".to_owned()],
+        relative,
     }
+}
+
+/// Makes each replacement in a text, which must have what is replaced exactly once.
+fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
+    let mut replaced = text.to_owned();
+    for (from, to) in replacements {
+        assert_eq!(replaced.matches(from).count(), 1, "{from}");
+        replaced = replaced.replacen(from, to, 1);
+    }
+    replaced
 }

@@ -15,9 +15,11 @@ use quick_xml::escape::unescape;
 use quick_xml::events::Event;
 
 use super::Error;
-use crate::limits::{MPD_BYTES_MAX, MPD_DEPTH_MAX, MPD_ELEMENTS_MAX};
+use super::reader::Elements;
+use super::tag::{Attribute, Attributes, is_space};
+use crate::limits::MPD_BYTES_MAX;
 
-/// The XLink namespace.
+/// The `XLink` namespace.
 const XLINK: &str = "http://www.w3.org/1999/xlink";
 
 /// An element of the root's namespace.
@@ -32,7 +34,7 @@ pub(super) struct Element<'a> {
     /// Its place among all elements, in the order of their start tags.
     pub(super) index: usize,
     /// The place of the next element that is not within it.
-    next: usize,
+    pub(super) next: usize,
 }
 
 impl Element<'_> {
@@ -47,24 +49,6 @@ impl Element<'_> {
     }
 }
 
-/// An attribute, as written.
-#[derive(Debug, Clone)]
-pub(super) struct Attribute<'a> {
-    /// Name with prefix.
-    pub(super) name: &'a str,
-    /// Value with its references.
-    raw: &'a str,
-    /// Where the value is, without its quotes.
-    pub(super) value: Range<usize>,
-}
-
-impl<'a> Attribute<'a> {
-    /// The value, its references resolved.
-    pub(super) fn text(&self) -> Cow<'a, str> {
-        unescape(self.raw).unwrap_or(Cow::Borrowed(self.raw))
-    }
-}
-
 /// An MPD's elements in the order of their start tags; the first is the root.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
@@ -73,6 +57,8 @@ pub(super) struct Tree<'a> {
     /// Prefix of the elements' names with its colon, or nothing.
     pub(super) prefix: &'a str,
     elements: Vec<Element<'a>>,
+    /// Places of the root's children that are no periods: of those there may be many.
+    tops: Vec<usize>,
 }
 
 impl<'a> Tree<'a> {
@@ -81,25 +67,39 @@ impl<'a> Tree<'a> {
         if text.len() > MPD_BYTES_MAX {
             return Err(Error::TooLarge);
         }
-        let mut builder = Builder {
+        let elements = Elements::read(text)?;
+        let mut tree = Self {
             text,
-            prefix: "",
-            namespace: None,
-            elements: Vec::new(),
-            open: Vec::new(),
-            has_ended: false,
+            prefix: elements.prefix,
+            elements: elements.list,
+            tops: Vec::new(),
         };
-        builder.read()?;
-        Ok(Self {
-            text,
-            prefix: builder.prefix,
-            elements: builder.elements,
-        })
+        let root = tree.root().into_iter();
+        let tops = root.flat_map(|root| tree.children(root));
+        let tops = tops.filter(|child| child.name != "Period");
+        tree.tops = tops.map(|child| child.index).collect();
+        Ok(tree)
     }
 
     /// The `MPD` element.
     pub(super) fn root(&self) -> Option<&Element<'a>> {
         self.elements.first()
+    }
+
+    /// The root's children but for its periods.
+    pub(super) fn tops(&self) -> impl Iterator<Item = &Element<'a>> {
+        self.tops.iter().filter_map(|place| self.element(*place))
+    }
+
+    /// The root's children of this name, which is not `Period`.
+    pub(super) fn top<'t>(&'t self, name: &'t str) -> impl Iterator<Item = &'t Element<'a>> {
+        self.tops().filter(move |child| child.name == name)
+    }
+
+    /// The periods.
+    pub(super) fn periods(&self) -> impl Iterator<Item = &Element<'a>> {
+        let root = self.root().into_iter();
+        root.flat_map(|root| self.named(root, "Period"))
     }
 
     /// All elements in the order of their start tags.
@@ -157,9 +157,30 @@ impl<'a> Tree<'a> {
         self.value(of, name)?.trim().parse().ok()
     }
 
+    /// The attribute of `XLink` by this local name, whichever prefix it has been given.
+    pub(super) fn xlink(&self, of: &Element<'a>, local: &str) -> Option<Attribute<'a>> {
+        self.attributes(of).find(|attribute| {
+            let name = attribute.name.split_once(':');
+            name.is_some_and(|(prefix, name)| name == local && self.is_xlink(of, prefix))
+        })
+    }
+
+    fn is_xlink(&self, of: &Element<'a>, prefix: &str) -> bool {
+        let declares = |attribute: Attribute<'_>| {
+            attribute.name.strip_prefix("xmlns:") == Some(prefix) && attribute.raw == XLINK
+        };
+        let mut levels = [Some(of), self.root()].into_iter().flatten();
+        prefix == "xlink" || levels.any(|level| self.attributes(level).any(declares))
+    }
+
     /// The text that an element holds, without white space around it.
     pub(super) fn content(&self, of: &Element<'a>) -> Cow<'a, str> {
-        let raw = self.text.get(of.inside()).unwrap_or_default().trim();
+        self.plain(of.inside())
+    }
+
+    /// What the markup in a span says, without white space around it.
+    pub(super) fn plain(&self, span: Range<usize>) -> Cow<'a, str> {
+        let raw = self.text.get(span).unwrap_or_default().trim();
         if !raw.contains(['<', '&']) {
             return Cow::Borrowed(raw);
         }
@@ -183,284 +204,14 @@ impl<'a> Tree<'a> {
     /// The white space before a place.
     pub(super) fn space_before(&self, place: usize) -> Range<usize> {
         let before = self.text.get(..place).unwrap_or_default();
-        let kept = before.trim_end_matches([' ', '\t', '\r', '\n']).len();
-        kept..place
+        let space = before.bytes().rev().take_while(|byte| is_space(*byte));
+        place.saturating_sub(space.count())..place
     }
 
     /// The white space behind a place.
     pub(super) fn space_after(&self, place: usize) -> Range<usize> {
         let after = self.text.get(place..).unwrap_or_default();
-        let kept = after.trim_start_matches([' ', '\t', '\r', '\n']).len();
-        place..self.text.len().saturating_sub(kept)
-    }
-
-    /// The attribute of `XLink` by this local name, whichever prefix it has been given.
-    pub(super) fn xlink(&self, of: &Element<'a>, local: &str) -> Option<Attribute<'a>> {
-        self.attributes(of).find(|attribute| {
-            attribute
-                .name
-                .split_once(':')
-                .is_some_and(|(prefix, name)| name == local && self.is_xlink(of, prefix))
-        })
-    }
-
-    fn is_xlink(&self, of: &Element<'a>, prefix: &str) -> bool {
-        prefix == "xlink"
-            || [Some(of), self.root()]
-                .into_iter()
-                .flatten()
-                .any(|element| {
-                    self.attributes(element).any(|attribute| {
-                        attribute.name.strip_prefix("xmlns:") == Some(prefix)
-                            && attribute.raw == XLINK
-                    })
-                })
-    }
-}
-
-/// An element whose end tag has not come yet.
-#[derive(Clone, Copy)]
-struct Open {
-    /// Its place; `None` where it is left out with all within it.
-    index: Option<usize>,
-    /// Whether the first member of a long list in it has come.
-    is_listing: bool,
-}
-
-struct Builder<'a> {
-    text: &'a str,
-    prefix: &'a str,
-    namespace: Option<&'a str>,
-    elements: Vec<Element<'a>>,
-    open: Vec<Open>,
-    has_ended: bool,
-}
-
-impl<'a> Builder<'a> {
-    fn read(&mut self) -> Result<(), Error> {
-        let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
-        let mark = self.text.len() - text.len();
-        let mut reader = Reader::from_str(text);
-        let mut at = mark;
-        loop {
-            let event = reader.read_event().map_err(|_| Error::Malformed)?;
-            let end = usize::try_from(reader.buffer_position()).map_err(|_| Error::TooLarge)?;
-            let span = at..mark.saturating_add(end);
-            at = span.end;
-            match event {
-                Event::Start(_) => self.start(span)?,
-                Event::Empty(_) => {
-                    self.start(span)?;
-                    self.end(at..at)?;
-                }
-                Event::End(_) => self.end(span)?,
-                Event::Text(text) => self.outside(text.trim().is_empty())?,
-                Event::CData(_) => self.outside(false)?,
-                Event::GeneralRef(name) => {
-                    unescape(&format!("&{};", name.into_inner())).map_err(|_| Error::Entity)?;
-                    self.outside(false)?;
-                }
-                Event::DocType(_) => return Err(Error::Doctype),
-                Event::Eof => break,
-                Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
-            }
-        }
-        if self.has_ended {
-            Ok(())
-        } else if self.elements.is_empty() {
-            Err(Error::NotMpd)
-        } else {
-            Err(Error::Malformed)
-        }
-    }
-
-    /// Refuses what may not stand outside the root.
-    fn outside(&self, is_space: bool) -> Result<(), Error> {
-        if !is_space && self.open.is_empty() {
-            return Err(Error::Malformed);
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, span: Range<usize>) -> Result<(), Error> {
-        if self.has_ended {
-            return Err(Error::Malformed);
-        }
-        if self.open.len() >= MPD_DEPTH_MAX {
-            return Err(Error::TooDeep);
-        }
-        let mut index = None;
-        if self.is_kept(&span)? {
-            if self.elements.len() >= MPD_ELEMENTS_MAX {
-                return Err(Error::TooLarge);
-            }
-            index = Some(self.elements.len());
-            let (_, name) = qualified(self.text, &span);
-            self.elements.push(Element {
-                name,
-                close: span.end..span.end,
-                open: span,
-                index: self.elements.len(),
-                next: self.elements.len().saturating_add(1),
-            });
-        }
-        self.open.push(Open {
-            index,
-            is_listing: false,
-        });
-        Ok(())
-    }
-
-    fn end(&mut self, span: Range<usize>) -> Result<(), Error> {
-        let ended = self.open.pop().ok_or(Error::Malformed)?;
-        let next = self.elements.len();
-        if let Some(element) = ended.index.and_then(|index| self.elements.get_mut(index)) {
-            element.close = span;
-            element.next = next;
-        }
-        self.has_ended = self.open.is_empty();
-        Ok(())
-    }
-
-    fn is_kept(&mut self, span: &Range<usize>) -> Result<bool, Error> {
-        let (prefix, name) = qualified(self.text, span);
-        let Some(parent) = self.open.last_mut() else {
-            return self.root(span);
-        };
-        if parent.index.is_none() || prefix != self.prefix {
-            return Ok(false);
-        }
-        if name == "S" || name == "SegmentURL" {
-            let is_first = !std::mem::replace(&mut parent.is_listing, true);
-            let tag = self.text.get(span.clone()).unwrap_or_default();
-            if !is_first && !(name == "SegmentURL" && is_led(tag)) {
-                return Ok(false);
-            }
-        }
-        let mut attributes = Attributes::of(self.text, span);
-        let mut is_ours = true;
-        while let Some(attribute) = attributes.step()? {
-            if declares(attribute.name, prefix) {
-                is_ours = Some(attribute.raw) == self.namespace;
-            }
-        }
-        Ok(is_ours)
-    }
-
-    fn root(&mut self, span: &Range<usize>) -> Result<bool, Error> {
-        let (prefix, name) = qualified(self.text, span);
-        if name != "MPD" {
-            return Err(Error::NotMpd);
-        }
-        self.prefix = prefix;
-        let mut attributes = Attributes::of(self.text, span);
-        while let Some(attribute) = attributes.step()? {
-            if declares(attribute.name, prefix) {
-                self.namespace = Some(attribute.raw);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// Prefix with its colon, and local name, of a tag.
-fn qualified<'a>(text: &'a str, tag: &Range<usize>) -> (&'a str, &'a str) {
-    let tag = text.get(tag.clone()).unwrap_or_default();
-    let tag = tag.strip_prefix('<').unwrap_or(tag);
-    let end = tag.find([' ', '\t', '\r', '\n', '/', '>']);
-    let name = tag.get(..end.unwrap_or(tag.len())).unwrap_or_default();
-    match name
-        .find(':')
-        .and_then(|colon| name.split_at_checked(colon + 1))
-    {
-        Some((prefix, local)) => (prefix, local),
-        None => ("", name),
-    }
-}
-
-/// Whether an attribute of this name declares the namespace of a prefix (with its colon).
-fn declares(name: &str, prefix: &str) -> bool {
-    match name.strip_prefix("xmlns") {
-        Some("") => prefix.is_empty(),
-        Some(declared) => {
-            !prefix.is_empty() && declared.strip_prefix(':') == prefix.strip_suffix(':')
-        }
-        None => false,
-    }
-}
-
-/// Whether a URI in the tag may begin with a slash or a scheme.
-fn is_led(tag: &str) -> bool {
-    tag.contains("=\"/") || tag.contains("='/") || tag.contains("://") || tag.contains("&#")
-}
-
-/// The attributes of one tag.
-#[derive(Debug)]
-pub(super) struct Attributes<'a> {
-    rest: &'a str,
-    /// Where `rest` begins in the text.
-    at: usize,
-}
-
-impl<'a> Attributes<'a> {
-    fn of(text: &'a str, tag: &Range<usize>) -> Self {
-        let whole = text.get(tag.clone()).unwrap_or_default();
-        let rest = whole.strip_suffix('>').unwrap_or(whole);
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let name = rest.find([' ', '\t', '\r', '\n']).unwrap_or(rest.len());
-        Self {
-            rest: rest.get(name..).unwrap_or_default(),
-            at: tag.start.saturating_add(name),
-        }
-    }
-
-    /// Takes bytes off the front.
-    fn skip(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-        self.at = self.at.saturating_add(bytes);
-    }
-
-    fn skip_space(&mut self) {
-        let kept = self.rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
-        self.skip(self.rest.len() - kept);
-    }
-
-    /// The next attribute; `None` behind the last.
-    fn step(&mut self) -> Result<Option<Attribute<'a>>, Error> {
-        self.skip_space();
-        if self.rest.is_empty() {
-            return Ok(None);
-        }
-        let length = self.rest.find(['=', ' ', '\t', '\r', '\n']);
-        let name = self.rest.get(..length.ok_or(Error::Malformed)?);
-        let name = name.ok_or(Error::Malformed)?;
-        self.skip(name.len());
-        self.skip_space();
-        if !self.rest.starts_with('=') {
-            return Err(Error::Malformed);
-        }
-        self.skip(1);
-        self.skip_space();
-        let quote = match self.rest.chars().next() {
-            Some(quote @ ('"' | '\'')) => quote,
-            _ => return Err(Error::Malformed),
-        };
-        self.skip(1);
-        let length = self.rest.find(quote).ok_or(Error::Malformed)?;
-        let raw = self.rest.get(..length).unwrap_or_default();
-        if raw.contains('&') {
-            unescape(raw).map_err(|_| Error::Entity)?;
-        }
-        let value = self.at..self.at.saturating_add(length);
-        self.skip(length.saturating_add(1));
-        Ok(Some(Attribute { name, raw, value }))
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Attribute<'a>;
-
-    fn next(&mut self) -> Option<Attribute<'a>> {
-        self.step().ok().flatten()
+        let space = after.bytes().take_while(|byte| is_space(*byte));
+        place..place.saturating_add(space.count())
     }
 }

@@ -121,7 +121,7 @@ impl<'a> Layout<'a> {
             sounds: Vec::new(),
             sound_of: HashMap::new(),
         };
-        reader.close(0..lines.at(), 0, Role::Text);
+        reader.close(0..lines.at(), 0..0, Role::Text);
         for line in lines {
             reader.line(&line)?;
         }
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
             self.layout.addresses.push(Address::of_line(line));
             match self.open.take() {
                 Some(open) => self.variant(open, line),
-                None => self.close(line.start..line.next, before, Role::Text),
+                None => self.close_line(line, before, Role::Text),
             }
             return Some(());
         }
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         let role = match name {
             b"TARGETDURATION" => return None,
             b"STREAM-INF" => {
-                self.interrupt(line);
+                self.interrupt(line, before);
                 self.open = Some(Open {
                     start: line.start,
                     addresses: before,
@@ -173,30 +173,36 @@ impl<'a> Reader<'a> {
             }
             _ => Role::Text,
         };
-        self.interrupt(line);
-        self.close(line.start..line.next, before, role);
+        self.interrupt(line, before);
+        self.close_line(line, before, role);
         Some(())
     }
 
     /// Takes a line that belongs to whatever is open.
     fn pass(&mut self, line: &Line<'a>) {
         if self.open.is_none() {
-            let addresses = self.layout.addresses.len();
-            self.close(line.start..line.next, addresses, Role::Text);
+            self.close_line(line, self.layout.addresses.len(), Role::Text);
         }
     }
 
-    /// Gives up a variant whose URI does not come before `line`.
-    fn interrupt(&mut self, line: &Line<'a>) {
+    /// Gives up a variant whose URI does not come before `line`, before which there are so many
+    /// addresses.
+    fn interrupt(&mut self, line: &Line<'a>, addresses: usize) {
         if let Some(open) = self.open.take() {
             self.layout.order = Order::Unclear;
-            self.close(open.start..line.start, open.addresses, Role::Text);
+            let addresses = open.addresses..addresses;
+            self.close(open.start..line.start, addresses, Role::Text);
         }
+    }
+
+    /// Makes a block of a line, with its addresses from `first` on.
+    fn close_line(&mut self, line: &Line<'a>, first: usize, role: Role) {
+        let addresses = first..self.layout.addresses.len();
+        self.close(line.start..line.next, addresses, role);
     }
 
     /// Adds a block, or makes the last one longer.
-    fn close(&mut self, span: Range<usize>, first: usize, role: Role) {
-        let addresses = first..self.layout.addresses.len();
+    fn close(&mut self, span: Range<usize>, addresses: Range<usize>, role: Role) {
         match self.layout.blocks.last_mut() {
             Some(last) if role == Role::Text && last.role == Role::Text => {
                 last.span.end = span.end;
@@ -218,15 +224,16 @@ impl<'a> Reader<'a> {
         self.layout.variants.push(open.variant);
         let uri = self.text.get(line.uri()).unwrap_or_default();
         self.layout.uris.push(uri);
-        let span = open.start..line.next;
-        self.close(span, open.addresses, Role::Variant(number));
+        let addresses = open.addresses..self.layout.addresses.len();
+        self.close(open.start..line.next, addresses, Role::Variant(number));
     }
 
     fn rendition(&mut self, line: &Line<'a>, list: &'a [u8]) -> Role {
         let mut kind = None;
         let mut id: &[u8] = b"";
         let mut traits = Traits::default();
-        for attribute in line.attributes(list) {
+        let mut attributes = line.attributes(list);
+        for attribute in attributes.by_ref() {
             match attribute.name {
                 b"TYPE" => kind = Group::of(attribute.value),
                 b"GROUP-ID" => id = attribute.value,
@@ -240,7 +247,7 @@ impl<'a> Reader<'a> {
             }
         }
         let language = std::str::from_utf8(traits.language).unwrap_or_default();
-        let Some(kind) = kind else {
+        let Some(kind) = kind.filter(|_| attributes.is_sound()) else {
             return Role::Text;
         };
         let group = self.layout.groups.of((kind, id));
@@ -277,12 +284,14 @@ impl<'a> Reader<'a> {
     fn finish(mut self) -> Option<Layout<'a>> {
         if let Some(open) = self.open.take() {
             self.layout.order = Order::Unclear;
-            self.close(open.start..self.text.len(), open.addresses, Role::Text);
+            let addresses = open.addresses..self.layout.addresses.len();
+            self.close(open.start..self.text.len(), addresses, Role::Text);
         }
         let mut offers = Numbers::default();
         for (id, members) in self.sounds {
             self.layout.offers.insert(id, offers.of(members));
         }
-        (!self.layout.variants.is_empty()).then_some(self.layout)
+        let has_variants = !self.layout.variants.is_empty() || self.layout.order == Order::Unclear;
+        has_variants.then_some(self.layout)
     }
 }

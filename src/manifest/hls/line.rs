@@ -29,10 +29,15 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of a playlist behind its first one; `None` where that is not `#EXTM3U`.
     pub(super) fn of_playlist(text: &'a [u8]) -> Option<Self> {
-        let mut lines = Self { text, at: 0 };
+        let mut lines = Self::whole(text);
         let first = lines.next()?.text;
         let first = first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first);
         (first.trim_ascii_end() == b"#EXTM3U").then_some(lines)
+    }
+
+    /// All lines, whatever the first one is.
+    pub(super) fn whole(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
     }
 
     /// Where the next line begins.
@@ -84,6 +89,7 @@ impl<'a> Line<'a> {
         Attributes {
             rest: list,
             end: self.start + self.text.len(),
+            state: State::Sound,
         }
     }
 }
@@ -111,23 +117,36 @@ pub(super) enum Form {
 pub(super) struct Attributes<'a> {
     rest: &'a [u8],
     end: usize,
+    state: State,
+}
+
+/// Whether a list is one so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    Broken,
 }
 
 impl<'a> Attributes<'a> {
-    /// Splits `length` bytes off, and the byte behind them.
+    /// Whether all that was read so far are attributes.
+    pub(super) fn is_sound(&self) -> bool {
+        self.state == State::Sound
+    }
+
+    /// Splits `length` bytes off, and drops the byte behind them.
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest.get(1..).unwrap_or_default();
         Some(taken)
     }
-}
 
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Attribute<'a>;
-
-    fn next(&mut self) -> Option<Attribute<'a>> {
+    fn read(&mut self) -> Option<Attribute<'a>> {
         let equals = self.rest.iter().position(|&byte| byte == b'=')?;
         let name = self.take(equals)?.trim_ascii();
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if name.is_empty() || !name.iter().all(is_name) {
+            return None;
+        }
         let form = match self.rest.strip_prefix(b"\"") {
             Some(rest) => {
                 self.rest = rest;
@@ -136,19 +155,17 @@ impl<'a> Iterator for Attributes<'a> {
             None => Form::Bare,
         };
         let start = self.end - self.rest.len();
+        let quoted = match form {
+            Form::Quoted => self.take(memchr::memchr(b'"', self.rest)?)?,
+            Form::Bare => b"",
+        };
+        let comma = self.rest.iter().position(|&byte| byte == b',');
+        let bare = self.take(comma.unwrap_or(self.rest.len()))?;
+        let bare = bare.trim_ascii_end();
         let value = match form {
-            Form::Quoted => {
-                let quote = memchr::memchr(b'"', self.rest)?;
-                let value = self.take(quote)?;
-                let comma = self.rest.iter().position(|&byte| byte == b',');
-                self.take(comma.unwrap_or(self.rest.len()))?;
-                value
-            }
-            Form::Bare => {
-                let comma = self.rest.iter().position(|&byte| byte == b',');
-                self.take(comma.unwrap_or(self.rest.len()))?
-                    .trim_ascii_end()
-            }
+            Form::Quoted if bare.is_empty() => quoted,
+            Form::Bare if !bare.contains(&b'"') => bare,
+            Form::Quoted | Form::Bare => return None,
         };
         Some(Attribute {
             name,
@@ -156,6 +173,22 @@ impl<'a> Iterator for Attributes<'a> {
             start,
             form,
         })
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Attribute<'a>;
+
+    fn next(&mut self) -> Option<Attribute<'a>> {
+        if self.rest.trim_ascii().is_empty() {
+            return None;
+        }
+        let attribute = self.read();
+        if attribute.is_none() {
+            self.rest = b"";
+            self.state = State::Broken;
+        }
+        attribute
     }
 }
 

@@ -7,7 +7,7 @@ use crate::manifest::hls::line::Line;
 /// A variant as its tag tells of it; text is as written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Variant<'a> {
-    /// Peak bit/s; `None` where the tag lacks what it must have.
+    /// Peak bit/s; `None` where it is missing, or the tag is malformed.
     pub bandwidth: Option<u64>,
     pub average: Option<u64>,
     /// Width and height.
@@ -48,10 +48,11 @@ pub(super) enum Picture {
 }
 
 impl<'a> Variant<'a> {
-    /// Reads the attributes of `line`, which are `list`.
+    /// Reads the attributes of `line`, which are `list`; without a bitrate where they are no list.
     pub(super) fn read(line: &Line<'a>, list: &'a [u8]) -> Self {
         let mut variant = Self::default();
-        for attribute in line.attributes(list) {
+        let mut attributes = line.attributes(list);
+        for attribute in attributes.by_ref() {
             let number = || attribute.text().and_then(thousandths);
             match attribute.name {
                 b"BANDWIDTH" => variant.bandwidth = attribute.integer(),
@@ -74,6 +75,7 @@ impl<'a> Variant<'a> {
                 _ => {}
             }
         }
+        variant.bandwidth = variant.bandwidth.filter(|_| attributes.is_sound());
         variant
     }
 

@@ -105,8 +105,10 @@ impl Pen<'_> {
 
     /// Ends the line that the playlist ended in, when it is no longer the last one.
     fn end_line(&mut self) {
-        if !self.out.ends_with(b"\n") {
-            self.out.extend_from_slice(self.line_end());
+        match self.out.last() {
+            Some(b'\n') => {}
+            Some(b'\r') => self.out.push(b'\n'),
+            _ => self.out.extend_from_slice(self.line_end()),
         }
     }
 

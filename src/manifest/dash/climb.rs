@@ -1,0 +1,81 @@
+//! The ladder that the representations make.
+
+use std::collections::HashMap;
+
+use super::first;
+use super::offer::{Kind, Offer, rungs};
+use super::tree::Tree;
+use crate::manifest::ladder::{Rendition, RenditionKind, Rung};
+
+/// Numbers the rungs and renditions of an offer, and describes them.
+pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
+    let has_video = offer.sets.iter().any(|set| set.is_of(Kind::Video));
+    let kind = if has_video { Kind::Video } else { Kind::Audio };
+    let sound = beside(offer, has_video);
+    let outer = first::top(tree);
+    let mut base = (0, String::new());
+    let mut groups = HashMap::new();
+    for (place, set) in offer
+        .sets
+        .iter()
+        .enumerate()
+        .filter(|(_, set)| set.is_of(kind))
+    {
+        if base.0 != set.period
+            && let Some(period) = tree.element(set.period)
+        {
+            base = (set.period, first::base(tree, period, &outer));
+        }
+        let beside = sound.get(&set.period).copied().unwrap_or_default();
+        let Some(own) = offer.representations.get_mut(set.representations.clone()) else {
+            continue;
+        };
+        let described = rungs(tree, (set, own), &base.1);
+        for (representation, (rung, class)) in own.iter_mut().zip(described) {
+            let fresh = groups.len();
+            let bandwidth = rung.bandwidth.saturating_add(beside);
+            representation.rung = Some(offer.ladder.rungs.len());
+            offer.ladder.rungs.push(Rung {
+                bandwidth,
+                average: bandwidth,
+                group: *groups.entry((place, class)).or_insert(fresh),
+                has_video,
+                ..rung
+            });
+        }
+    }
+    name_renditions(offer);
+}
+
+/// For each period the bit/s of the sound that plays beside the picture: the best of its first
+/// audio set, since that is what players take where nobody chooses.
+fn beside(offer: &Offer<'_>, has_video: bool) -> HashMap<usize, u64> {
+    let mut sound = HashMap::new();
+    let sets = offer.sets.iter().filter(|_| has_video);
+    for set in sets.filter(|set| set.kind == Kind::Audio) {
+        let own = offer.representations.get(set.representations.clone());
+        let rates = own.unwrap_or_default().iter().map(|one| one.bandwidth);
+        sound
+            .entry(set.period)
+            .or_insert(rates.max().unwrap_or_default());
+    }
+    sound
+}
+
+fn name_renditions(offer: &mut Offer<'_>) {
+    let mut groups = HashMap::new();
+    for set in &mut offer.sets {
+        let kind = match set.kind {
+            Kind::Audio => RenditionKind::Audio,
+            Kind::Text => RenditionKind::Subtitles,
+            Kind::Video | Kind::Other => continue,
+        };
+        let fresh = groups.len();
+        set.rendition = Some(offer.ladder.renditions.len());
+        offer.ladder.renditions.push(Rendition {
+            kind,
+            language: set.language.clone(),
+            group: *groups.entry((set.period, set.kind)).or_insert(fresh),
+        });
+    }
+}

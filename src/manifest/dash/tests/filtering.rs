@@ -1,0 +1,120 @@
+use super::fixtures::{PERIODS, PREFIXED, SOUND};
+use super::{replaced, written};
+use crate::manifest::dash::Mpd;
+use crate::manifest::ladder::{Rendition, Rung};
+use crate::manifest::plan::{Kept, Plan};
+
+/// Writes with what fulfils the conditions.
+fn kept(text: &str, rung: fn(&Rung) -> bool, rendition: fn(&Rendition) -> bool) -> String {
+    let mpd = Mpd::parse(text.as_bytes()).unwrap();
+    let ladder = mpd.ladder();
+    let plan = Plan {
+        kept: Some(Kept {
+            rungs: ladder.rungs.iter().map(rung).collect(),
+            renditions: ladder.renditions.iter().map(rendition).collect(),
+        }),
+        ..Plan::default()
+    };
+    written(text, &plan)
+}
+
+#[test]
+fn rungs_are_left_out_of_each_period_and_bounds_follow() {
+    assert_eq!(
+        kept(PERIODS, |rung| rung.height < Some(1080), |_| true),
+        replaced(
+            PERIODS,
+            &[
+                (
+                    "maxBandwidth=\"4800000\" maxWidth=\"1920\" maxHeight=\"1080\"",
+                    "maxBandwidth=\"2400000\" maxWidth=\"1280\" maxHeight=\"720\""
+                ),
+                (
+                    "\n      <Representation id=\"v3\" bandwidth=\"4800000\" width=\"1920\" \
+                  height=\"1080\"/>",
+                    ""
+                ),
+            ]
+        )
+    );
+}
+
+#[test]
+fn a_period_without_a_stand_in_stays_whole() {
+    let text = kept(PERIODS, |rung| rung.height == Some(360), |_| true);
+    assert!(text.contains("id=\"ad\""));
+    for gone in ["v2", "v3", "e2"] {
+        assert!(!text.contains(&format!("id=\"{gone}\"")), "{gone}");
+    }
+    let none = kept(PERIODS, |_| false, |_| true);
+    assert_eq!(none, PERIODS, "nothing is emptied");
+}
+
+#[test]
+fn languages_are_left_out_with_what_refers_to_them() {
+    let text = kept(
+        PERIODS,
+        |_| true,
+        |one| one.language.as_deref() == Some("de"),
+    );
+    let mpd = Mpd::parse(text.as_bytes()).unwrap();
+    let languages = mpd
+        .ladder()
+        .renditions
+        .iter()
+        .map(|one| one.language.as_deref());
+    assert_eq!(languages.collect::<Vec<_>>(), [Some("de")]);
+    assert!(text.contains("<Subset contains=\"1\"/>"));
+    let silent = kept(PERIODS, |_| true, |_| false);
+    assert!(
+        silent.contains("id=\"a1\"") && silent.contains("id=\"a3\""),
+        "sound stays"
+    );
+    assert!(!silent.contains("id=\"t1\""), "subtitles may all go");
+}
+
+#[test]
+fn what_a_kept_representation_depends_on_is_kept() {
+    let text = kept(PREFIXED, |rung| rung.bandwidth == 1_500_000, |_| true);
+    assert!(text.contains("id=\"base\"") && text.contains("id=\"more\""));
+    assert!(!text.contains("id=\"h1\""));
+}
+
+#[test]
+fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
+    let without = kept(PREFIXED, |rung| rung.codecs.starts_with("avc1"), |_| true);
+    for (id, stays) in [
+        ("base", true),
+        ("more", false),
+        ("foreign", true),
+        ("h1", false),
+        ("h2", false),
+        ("trick", true),
+        ("thumbs", true),
+        ("5", false),
+    ] {
+        assert_eq!(without.contains(&format!(" id=\"{id}\"")), stays, "{id}");
+    }
+    let other = kept(PREFIXED, |rung| rung.codecs.starts_with("hvc1"), |_| true);
+    for (id, stays) in [
+        ("base", false),
+        ("h1", true),
+        ("trick", false),
+        ("thumbs", true),
+    ] {
+        assert_eq!(other.contains(&format!(" id=\"{id}\"")), stays, "{id}");
+    }
+    assert!(other.contains("m:Preselection"));
+}
+
+#[test]
+fn sound_is_filtered_where_it_is_the_ladder() {
+    let text = kept(SOUND, |rung| rung.bandwidth < 64_000, |_| true);
+    assert_eq!(
+        text,
+        replaced(
+            SOUND,
+            &[("<Representation id=\"2\" bandwidth=\"96000\"/>", "")]
+        )
+    );
+}

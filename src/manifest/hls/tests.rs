@@ -1,0 +1,4 @@
+mod fixtures;
+mod lossless;
+mod media;
+mod multivariant;

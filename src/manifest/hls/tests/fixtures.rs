@@ -1,0 +1,125 @@
+//! Playlists with what collections of them lack.
+
+/// One ladder with sound and text apart, steered by its author, on two pathways.
+pub(super) const STEERED: &str = r##"#EXTM3U
+#EXT-X-VERSION:12
+#EXT-X-CONTENT-STEERING:SERVER-URI="/steer?a=b",PATHWAY-ID="CDN-A"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="A",NAME="English",LANGUAGE="en",DEFAULT=YES,URI="https://a.example/en.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="B",NAME="English",LANGUAGE="en",DEFAULT=YES,URI="https://b.example/en.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=1280000,CODECS="avc1.4d401e,mp4a.40.2",AUDIO="A",PATHWAY-ID="CDN-A"
+https://a.example/low.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=7680000,CODECS="avc1.4d401e,mp4a.40.2",AUDIO="A",PATHWAY-ID="CDN-A"
+https://a.example/hi.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=1280000,CODECS="avc1.4d401e,mp4a.40.2",AUDIO="B",PATHWAY-ID="CDN-B"
+https://b.example/low.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=7680000,CODECS="avc1.4d401e,mp4a.40.2",AUDIO="B",PATHWAY-ID="CDN-B"
+https://b.example/hi.m3u8
+"##;
+
+/// Variables in places where they matter.
+pub(super) const DEFINED: &str = r##"#EXTM3U
+#EXT-X-DEFINE:NAME="base",VALUE="https://cdn.example/v"
+#EXT-X-DEFINE:QUERYPARAM="token"
+#EXT-X-DEFINE:IMPORT="other"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="lo",NAME="a",URI="{$base}/a.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="hi",NAME="a",CHANNELS="6",URI="a.m3u8?t={$token}"
+#EXT-X-STREAM-INF:BANDWIDTH=100000,RESOLUTION=320x180,AUDIO="{$group}"
+{$base}/low.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=900000,RESOLUTION=1280x720,AUDIO="hi"
+high.m3u8?t={$token}
+#EXT-X-STREAM-INF:BANDWIDTH=500000,RESOLUTION=640x360,AUDIO="lo"
+mid.m3u8
+"##;
+
+/// An author who ranks variants.
+pub(super) const SCORED: &str = r##"#EXTM3U
+#EXT-X-STREAM-INF:BANDWIDTH=500000,RESOLUTION=640x360,SCORE=1.5
+a.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=900000,RESOLUTION=1280x720,SCORE=2.25
+b.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=1900000,RESOLUTION=1920x1080,SCORE=2.25
+c.m3u8
+"##;
+
+/// Two codecs, two sounds, text, captions, I-frames, pictures, redundant copies, comments, an
+/// unknown tag; CR LF, and no end of the last line.
+pub(super) const RICH: &str = "#EXTM3U\r
+#EXT-X-INDEPENDENT-SEGMENTS\r
+## Authored by hand\r
+#EXT-X-SESSION-DATA:DATA-ID=\"com.example.title\",URI=\"/title.json\"\r
+#EXT-X-SESSION-KEY:METHOD=SAMPLE-AES,URI=\"skd://asset\",KEYFORMAT=\"com.apple.streamingkeydelivery\"\r
+#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"/key\"\r
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"lo\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,CHANNELS=\"2\",URI=\"a/lo-en.m3u8\"\r
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"lo\",NAME=\"Deutsch\",LANGUAGE=\"de-AT\",CHANNELS=\"2\",URI=\"a/lo-de.m3u8\"\r
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"hi\",NAME=\"English\",LANGUAGE=\"en\",DEFAULT=YES,CHANNELS=\"2\",URI=\"a/hi-en.m3u8\"\r
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"hi\",NAME=\"Deutsch\",LANGUAGE=\"de-AT\",CHANNELS=\"2\",URI=\"a/hi-de.m3u8\"\r
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"text\",NAME=\"Deutsch\",LANGUAGE=\"de\",URI=\"t/de.m3u8\"\r
+#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"cc\",NAME=\"CC1\",INSTREAM-ID=\"CC1\"\r
+\r
+#EXT-X-STREAM-INF:BANDWIDTH=800000,AVERAGE-BANDWIDTH=600000,CODECS=\"avc1.4d401e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,AUDIO=\"lo\",SUBTITLES=\"text\",CLOSED-CAPTIONS=NONE\r
+v/360.m3u8\r
+#EXT-X-STREAM-INF:BANDWIDTH=800000,AVERAGE-BANDWIDTH=600000,CODECS=\"avc1.4d401e,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,AUDIO=\"lo\",SUBTITLES=\"text\",CLOSED-CAPTIONS=NONE\r
+//backup.example/v/360.m3u8\r
+#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"hvc1.1.6.L93.B0,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=50,AUDIO=\"hi\",CLOSED-CAPTIONS=\"cc\"\r
+v/720-hevc.m3u8\r
+#EXT-X-STREAM-INF:BANDWIDTH=70000,CODECS=\"mp4a.40.2\",AUDIO=\"lo\"\r
+a/lo-en.m3u8\r
+#EXT-X-STREAM-INF:BANDWIDTH=3000000,CODECS=\"avc1.4d401f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=50,AUDIO=\"hi\"\r
+# the better one\r
+#EXT-X-UNHEARD-OF:URI=\"left/alone\"\r
+\r
+v/720.m3u8\r
+#EXT-X-STREAM-INF:BANDWIDTH=3000000,CODECS=\"avc1.4d401f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=50,AUDIO=\"hi\"\r
+//backup.example/v/720.m3u8\r
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=90000,RESOLUTION=640x360,CODECS=\"avc1.4d401e\",URI=\"i/360.m3u8\"\r
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=190000,RESOLUTION=1280x720,CODECS=\"avc1.4d401f\",URI=\"i/720.m3u8\"\r
+#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=9000,RESOLUTION=320x180,CODECS=\"jpeg\",URI=\"i/pictures.m3u8\"\r
+#EXT-X-STREAM-INF:BANDWIDTH=5000000,CODECS=\"avc1.640028,mp4a.40.2\",RESOLUTION=1920x1080,FRAME-RATE=50,AUDIO=\"hi\"\r
+/other/1080.m3u8";
+
+/// A live playlist with parts, hints, reports, an update's gap, keys and byte ranges.
+pub(super) const LOW_LATENCY: &str = r##"#EXTM3U
+#EXT-X-TARGETDURATION:4
+#EXT-X-VERSION:9
+#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.0,CAN-SKIP-UNTIL=24.0
+#EXT-X-PART-INF:PART-TARGET=0.33334
+#EXT-X-MEDIA-SEQUENCE:266
+#EXT-X-SKIP:SKIPPED-SEGMENTS=3
+#EXT-X-KEY:METHOD=AES-128,URI="/keys/1",IV=0x1
+#EXT-X-KEY:METHOD=SAMPLE-AES,URI="/licence",KEYFORMAT="com.example.drm"
+#EXT-X-MAP:URI="/init.mp4",BYTERANGE="720@0"
+#EXT-X-PROGRAM-DATE-TIME:2019-02-14T02:13:36.106Z
+#EXTINF:4.00008,
+#EXT-X-BYTERANGE:1000@720
+/all.mp4
+#EXTINF:4.00008,
+#EXT-X-BYTERANGE:500
+/all.mp4
+#EXT-X-GAP
+#EXTINF:4.00008,
+/gone.mp4
+#EXT-X-DISCONTINUITY
+#EXT-X-KEY:METHOD=NONE
+#EXT-X-PART:DURATION=0.33334,URI="/part271.0.mp4",INDEPENDENT=YES
+#EXT-X-PART:DURATION=0.33334,URI="part271.1.mp4",BYTERANGE="100@0"
+#EXTINF:4,title, with a comma
+https://cdn.example/271.mp4
+#EXT-X-PART:DURATION=0.33334,URI="https://other.example/part.mp4"
+#EXT-X-PRELOAD-HINT:TYPE=PART,URI="/part272.1.mp4",BYTERANGE-START=0
+#EXT-X-RENDITION-REPORT:URI="/1M/wait.m3u8",LAST-MSN=273,LAST-PART=2
+"##;
+
+/// Interstitials, inline and by list, and a date range that only looks like one.
+pub(super) const INTERSTITIALS: &str = r##"#EXTM3U
+#EXT-X-TARGETDURATION:6
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00Z
+#EXT-X-DATERANGE:ID="ad1",CLASS="com.apple.hls.interstitial",START-DATE="2026-01-01T00:00:06Z",X-ASSET-URI="/ads/1.m3u8",X-RESUME-OFFSET=0
+#EXT-X-DATERANGE:ID="ad2",CLASS="com.apple.hls.interstitial",START-DATE="2026-01-01T00:00:12Z",X-ASSET-LIST="/ads/list?x=1",X-RESTRICT="SKIP,JUMP"
+#EXT-X-DATERANGE:ID="ad3",START-DATE="2026-01-01T00:00:18Z",X-ASSET-URI="https://ads.example/2.m3u8"
+#EXT-X-DATERANGE:ID="cue",START-DATE="2026-01-01T00:00:24Z",X-COM-EXAMPLE-URI="/not/ours",SCTE35-OUT=0xFC
+#EXTINF:6,
+seg1.ts
+#EXTINF:6,
+ seg2.ts 
+#EXT-X-ENDLIST
+"##;
