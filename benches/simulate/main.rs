@@ -299,7 +299,9 @@ fn grid(half: &[&Trace], movie: &Movie) {
             .map(|trace| sessions(trace, movie, kind, how))
             .collect()
     };
-    let off: Vec<_> = PLAYERS.map(|(_, kind)| all(kind, (Policy::Off, &RULE))).into();
+    let off: Vec<_> = PLAYERS
+        .map(|(_, kind)| all(kind, (Policy::Off, &RULE)))
+        .into();
     let mut chance = fastrand::Rng::with_seed(1);
     let mut tried: Vec<(f64, String)> = Vec::new();
     for round in 0..300 {
@@ -322,7 +324,9 @@ fn grid(half: &[&Trace], movie: &Movie) {
             let on = all(*kind, (Policy::Start, &rule));
             let differ = |figure: Figure| -> Vec<f64> {
                 let pairs = on.iter().zip(off);
-                pairs.map(|(on, off)| mean(on, figure) - mean(off, figure)).collect()
+                pairs
+                    .map(|(on, off)| mean(on, figure) - mean(off, figure))
+                    .collect()
             };
             let qoe = differ(|outcome| outcome.qoe);
             for (sum, one) in pooled.iter_mut().zip(&qoe) {
@@ -335,11 +339,18 @@ fn grid(half: &[&Trace], movie: &Movie) {
         let sure = bootstrap(&pooled);
         tried.push((
             sure.low,
-            format!("{:+.4} {:+.4} {:+.4}{line} {rule:?}", sure.mean, sure.low, sure.high),
+            format!(
+                "{:+.4} {:+.4} {:+.4}{line} {rule:?}",
+                sure.mean, sure.low, sure.high
+            ),
         ));
     }
     tried.sort_by(|one, other| other.0.total_cmp(&one.0));
-    for (_, line) in tried.iter().take(15).chain(tried.iter().filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,"))) {
+    for (_, line) in tried.iter().take(15).chain(
+        tried
+            .iter()
+            .filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,")),
+    ) {
         println!("{line}");
     }
 }
