@@ -129,6 +129,8 @@ pub struct Rule {
     pub startup: f64,
     /// How much later the first picture may come than by the player's own choice, in the mean.
     pub delay_max: Duration,
+    /// Variance added to that of a belief: what changes between two sessions.
+    pub drift: f64,
     /// Widest variance of the logarithm that a hint may stand on.
     pub variance_max: f64,
     /// Least gain, as a share of what the player's own start plays until it is corrected.
@@ -146,6 +148,7 @@ pub const RULE: Rule = Rule {
     stall: 4.3,
     startup: 0.5,
     delay_max: Duration::from_millis(500),
+    drift: 0.0,
     variance_max: 0.5,
     gain_min: 0.1,
     fits: 0.8,
@@ -220,10 +223,14 @@ impl Rule {
         rungs: &[Candidate],
         player: Player,
     ) -> Option<usize> {
-        let outlook = Outlook::from(belief);
-        if !outlook.is_sound() || outlook.variance > self.variance_max {
+        let known = Outlook::from(belief);
+        if !known.is_sound() || known.variance > self.variance_max {
             return None;
         }
+        let outlook = Outlook {
+            variance: known.variance + self.drift,
+            ..known
+        };
         let own = own(player, rungs);
         let sight = Sight {
             rule: self,
