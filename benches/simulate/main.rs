@@ -186,5 +186,65 @@ fn steady(movie: &Movie) {
     }
 }
 
-/// Salt of the split.
-const HALF: u64 = 2;
+/// Prints what sets of parameters are worth, best first: the pooled gain in QoE of hints over none.
+fn grid(half: &[&Trace], movie: &Movie) {
+    let all = |kind, how: (Policy, &Rule)| -> Vec<Vec<(Outcome, bool)>> {
+        half.iter()
+            .map(|trace| sessions(trace, movie, kind, how))
+            .collect()
+    };
+    let off: Vec<_> = PLAYERS
+        .map(|(_, kind)| all(kind, (Policy::Off, &RULE)))
+        .into();
+    let mut chance = fastrand::Rng::with_seed(1);
+    let mut tried: Vec<(f64, String)> = Vec::new();
+    for round in 0..300 {
+        let mut pick = |values: &[f64]| *chance.choice(values).unwrap();
+        let mut rule = Rule {
+            held: pick(&[1.0, 1.5, 2.0, 3.0, 4.0]),
+            stall: pick(&[2.0, 4.3, 8.0, 16.0]),
+            startup: pick(&[0.0, 0.25, 0.5, 1.0, 2.0]),
+            variance_max: pick(&[0.1, 0.2, 0.3, 0.5, 1.0, 2.0]),
+            gain_min: pick(&[0.0, 0.05, 0.1, 0.2, 0.3, 0.5]),
+            fits: pick(&[0.5, 0.6, 0.7, 0.8, 0.9]),
+            ..RULE
+        };
+        if round == 0 {
+            rule = RULE;
+        }
+        let mut line = String::new();
+        let mut pooled = vec![0.0; half.len()];
+        for ((_, kind), off) in PLAYERS.iter().zip(&off) {
+            let on = all(*kind, (Policy::Start, &rule));
+            let differ = |figure: Figure| -> Vec<f64> {
+                let pairs = on.iter().zip(off);
+                pairs
+                    .map(|(on, off)| mean(on, figure) - mean(off, figure))
+                    .collect()
+            };
+            let qoe = differ(|outcome| outcome.qoe);
+            for (sum, one) in pooled.iter_mut().zip(&qoe) {
+                *sum += one / 3.0;
+            }
+            let q = bootstrap(&qoe);
+            let s = bootstrap(&differ(|outcome| outcome.startup));
+            line += &format!(" | {:+.4} {:+.4} {:+.2}s", q.mean, q.low, s.mean);
+        }
+        let sure = bootstrap(&pooled);
+        tried.push((
+            sure.low,
+            format!(
+                "{:+.4} {:+.4} {:+.4}{line} {rule:?}",
+                sure.mean, sure.low, sure.high
+            ),
+        ));
+    }
+    tried.sort_by(|one, other| other.0.total_cmp(&one.0));
+    for (_, line) in tried.iter().take(15).chain(
+        tried
+            .iter()
+            .filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,")),
+    ) {
+        println!("{line}");
+    }
+}

@@ -108,19 +108,17 @@ pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
 /// its `rungs_min` lowest qualities, however high they are; copies count as one.
 #[must_use]
 pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
-    let mut groups: HashMap<usize, BTreeSet<u64>> = HashMap::new();
+    let mut qualities: HashMap<usize, BTreeSet<u64>> = HashMap::new();
     for rung in &ladder.rungs {
-        groups.entry(rung.group).or_default().insert(rung.bandwidth);
+        qualities
+            .entry(rung.group)
+            .or_default()
+            .insert(rung.bandwidth);
     }
-    // The greatest bitrate that each group keeps in any case.
-    let floor = |bitrates: &BTreeSet<u64>| bitrates.iter().take(rungs_min).last().copied();
-    let floors: HashMap<usize, Option<u64>> = groups
-        .iter()
-        .map(|(&group, bitrates)| (group, floor(bitrates)))
-        .collect();
-    let stays = |rung: &Rung| {
-        let floor = floors.get(&rung.group).copied().flatten();
-        rung.bandwidth <= bitrate || floor.is_some_and(|floor| rung.bandwidth <= floor)
+    let lower = |rung: &Rung| {
+        let members = qualities.get(&rung.group);
+        let lower = members.map(|members| members.range(..rung.bandwidth).take(rungs_min));
+        lower.map_or(0, Iterator::count)
     };
     Kept {
         rungs: ladder.rungs.iter().map(stays).collect(),
@@ -128,17 +126,40 @@ pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
     }
 }
 
-/// The rung at index `rung` alone, with its redundant copies.
+/// The rung at index `rung` alone, with its redundant copies, and of every other period the one
+/// that is most like it.
 #[must_use]
 pub fn single(ladder: &Ladder, rung: usize) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
-    let chosen = ladder.rungs.get(rung).map(|r| original(rung, r));
-    let rungs = ladder.rungs.iter().enumerate();
-    let stays = |(index, rung)| Some(original(index, rung)) == chosen;
+    let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
+    if let Some(wanted) = ladder.rungs.get(rung) {
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            let best = chosen.entry(rung.period).or_insert((index, rung));
+            if unlikeness(wanted, rung) < unlikeness(wanted, best.1) {
+                *best = (index, rung);
+            }
+        }
+        chosen.insert(wanted.period, (rung, wanted));
+    }
+    let stays = |(index, rung): (usize, &Rung)| {
+        let best = chosen.get(&rung.period);
+        best.is_some_and(|best| original(best.0, best.1) == original(index, rung))
+    };
     Kept {
-        rungs: rungs.map(stays).collect(),
+        rungs: ladder.rungs.iter().enumerate().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
     }
+}
+
+/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more
+/// bit/s than wanted.
+fn unlikeness(wanted: &Rung, other: &Rung) -> (bool, bool, u64) {
+    let family = |rung: &Rung| rung.codecs.split('.').next().map(str::to_ascii_lowercase);
+    (
+        family(wanted) != family(other) || wanted.range != other.range,
+        other.bandwidth > wanted.bandwidth,
+        other.bandwidth.abs_diff(wanted.bandwidth),
+    )
 }
 
 /// The conditions of a filter on rungs, each with what it is called.
