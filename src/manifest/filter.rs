@@ -8,6 +8,8 @@
 //! [`cap`] is neither promise nor wish but policy, and gives way: every group keeps rungs, so that
 //! each device keeps a ladder.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::config::adapt::Filter;
 use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
 use crate::manifest::plan::Kept;
@@ -106,17 +108,20 @@ pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
 /// its `rungs_min` lowest qualities, however high they are; copies count as one.
 #[must_use]
 pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
-    let lower = |rung: &Rung| {
-        let members = ladder.rungs.iter().filter(|r| r.group == rung.group);
-        let mut lower: Vec<u64> = members
-            .map(|member| member.bandwidth)
-            .filter(|&bandwidth| bandwidth < rung.bandwidth)
-            .collect();
-        lower.sort_unstable();
-        lower.dedup();
-        lower.len()
+    let mut groups: HashMap<usize, BTreeSet<u64>> = HashMap::new();
+    for rung in &ladder.rungs {
+        groups.entry(rung.group).or_default().insert(rung.bandwidth);
+    }
+    // The greatest bitrate that each group keeps in any case.
+    let floor = |bitrates: &BTreeSet<u64>| bitrates.iter().take(rungs_min).last().copied();
+    let floors: HashMap<usize, Option<u64>> = groups
+        .iter()
+        .map(|(&group, bitrates)| (group, floor(bitrates)))
+        .collect();
+    let stays = |rung: &Rung| {
+        let floor = floors.get(&rung.group).copied().flatten();
+        rung.bandwidth <= bitrate || floor.is_some_and(|floor| rung.bandwidth <= floor)
     };
-    let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
     Kept {
         rungs: ladder.rungs.iter().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
