@@ -124,7 +124,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Prints the times of reading and of writing, and of copying what was written.
-pub fn show() {
+pub(super) fn show() {
     println!("| MPD | read | write hints | copy | ratio | write hints and cap | copy | ratio |");
     println!("|---|---|---|---|---|---|---|---|");
     for (name, text) in specimens() {
@@ -156,7 +156,7 @@ pub fn show() {
 }
 
 /// Does one thing `times` times.
-pub fn count(what: &str, times: usize) {
+pub(super) fn count(what: &str, times: usize) {
     let text = live(1000);
     let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
         return;
