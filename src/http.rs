@@ -10,6 +10,7 @@ pub mod date;
 pub mod fields;
 pub mod forward;
 pub mod freshness;
+pub mod link;
 pub mod range;
 pub mod tags;
 pub mod targeted;

@@ -34,6 +34,7 @@
 //! | [`server`] | composition root: builds everything from the configuration, runs and drains it |
 //! | [`admin`] | metrics, health, explain, purge on a listener of their own |
 //! | [`proxy`] | the only user of Pingora's sessions |
+//! | [`prefetch`] | what players will ask for next, brought before they do |
 //! | [`cache`] | engine, fills, and the tiers: memory, and records in Redis |
 //! | [`purge`] | what was purged since when, and the log that the nodes share |
 //! | [`session`] | who a client is, and how fast; shared by the nodes |
@@ -147,6 +148,7 @@ pub mod limits;
 pub mod manifest;
 pub mod metrics;
 pub mod origin;
+pub mod prefetch;
 pub mod proxy;
 pub mod purge;
 pub mod redis;

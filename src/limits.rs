@@ -58,6 +58,12 @@ pub const SESSION_RECALL_MAX: Duration = Duration::from_millis(30);
 /// Longest session text in a path: an id of this program is shorter by half.
 pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 
+/// Posts of players that are taken in in a second: each is parsed, and may hold many events.
+pub const REPORTS_PER_SECOND: u32 = 500;
+
+/// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
+
 /// Rungs that a cap by throughput leaves of each group: with one, a player could not adapt.
 pub const CAPPED_RUNGS_MIN: usize = 2;
 
@@ -76,9 +82,12 @@ pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 /// longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// Sessions that a node keeps: with what is known of each (about 600 bytes) 40 MB. Beyond it the
+/// Sessions that a node keeps: with what is known of each (about 1300 bytes) 85 MB. Beyond it the
 /// one that was silent longest goes.
 pub const SESSIONS_MAX: usize = 65_536;
+
+/// Sessions that the admin listener lists at once.
+pub const SESSIONS_LISTED_MAX: usize = 1000;
 
 /// Clients and networks that a node keeps beliefs of, each; about 200 bytes a client.
 pub const CLIENTS_MAX: usize = 131_072;
@@ -129,6 +138,45 @@ pub const HINT_SAMPLES_MIN: u32 = 3;
 
 /// Age beyond which an estimate is not told any more: the link may have changed since.
 pub const HINT_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// Playlists whose segments are remembered, so that it is known what players ask for next.
+pub const PREFETCH_PLAYLISTS_MAX: usize = 1024;
+
+/// Segments of all of them: about 16 MiB, of some 250 B each with names and index.
+pub const PREFETCH_SEGMENTS_MAX: usize = 65_536;
+
+/// Longest playlist that is read for it: some ten thousand segments.
+pub const PREFETCH_PLAYLIST_BYTES_MAX: usize = 2 << 20;
+
+/// Requests that wait to be looked at for what comes next: a second of a busy node's.
+pub const PREFETCH_QUEUE_MAX: usize = 4096;
+
+/// Pieces being brought ahead at once: few beside what players ask for themselves.
+pub const PREFETCHES_MAX: usize = 64;
+
+/// Most of them for one site: half, so that one whose origin is slow leaves room for the others.
+pub const PREFETCHES_PER_SITE_MAX: usize = PREFETCHES_MAX / 2;
+
+/// Pieces brought ahead that are remembered until somebody asks: a hundred a second for their life.
+pub const PREFETCHED_MAX: usize = 16_384;
+
+/// Share of the byte budget that pieces may take that nobody has asked for yet.
+pub const PREFETCH_BUDGET_PERCENT: u64 = 10;
+
+/// Longest part of a file that is brought ahead: 10 s at 12 Mbit/s.
+pub const PREFETCH_SPAN_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a piece brought ahead is waited for to be of use: several times what players buffer.
+pub const PREFETCH_LIFE: Duration = Duration::from_secs(120);
+
+/// Longest time that bringing one piece ahead may take; then it is of no use any more.
+pub const PREFETCH_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long nothing is brought from a directory whose answers turned out not to be shared.
+pub const PREFETCH_BAR: Duration = Duration::from_secs(600);
+
+/// Directories that are so barred; above it all are forgotten, which costs a request each.
+pub const PREFETCH_BARRED_MAX: usize = 4096;
 
 /// Chunks asked of Redis at once for one object: hides the round trip, keeps small calls quick.
 pub const REDIS_WINDOW: usize = 3;
@@ -309,6 +357,10 @@ pub const MPD_DEPTH_MAX: usize = 32;
 /// periods with ten rungs each.
 pub const MPD_ELEMENTS_MAX: usize = 65_536;
 
+const _: () = assert!(
+    PREFETCHES_MAX < PREFETCHED_MAX,
+    "what is on its way is remembered"
+);
 const _: () = assert!(
     SLOT_CHUNKS.is_multiple_of(BLOCK_CHUNKS),
     "a block lies in one slot"

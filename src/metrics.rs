@@ -218,6 +218,32 @@ labels! {
 }
 
 labels! {
+    /// What came of an object that a player may ask for next.
+    PrefetchResult("result") {
+        /// It was brought, from Redis or the origin.
+        Brought = "brought",
+        /// It was there already, or on its way.
+        Held = "held",
+        /// The origin has no such object, or gave none.
+        Absent = "absent",
+        /// Its answers may not be shared: its directory is left alone for a while.
+        Private = "private",
+        /// Too many are on their way, or too much of what came before waits to be asked for.
+        Full = "full",
+    }
+}
+
+labels! {
+    /// Whether bytes that were brought ahead were of use.
+    PrefetchUse("use") {
+        /// The first request found them.
+        Useful = "useful",
+        /// Nobody asked in time, or they were gone by then.
+        Wasted = "wasted",
+    }
+}
+
+labels! {
     /// What came of a purge.
     PurgeResult("result") {
         /// In the shared log.
@@ -254,6 +280,22 @@ labels! {
         TooLarge = "too-large",
         /// What was asked for means or leaves nothing.
         Refused = "refused",
+    }
+}
+
+labels! {
+    /// What became of a post of a player.
+    Posted("result") {
+        /// It was taken in.
+        Taken = "taken",
+        /// It is of another type.
+        Type = "type",
+        /// It is too long.
+        Size = "size",
+        /// Too many came in a second.
+        Rate = "rate",
+        /// It did not arrive, or not in time.
+        Slow = "slow",
     }
 }
 
@@ -383,10 +425,14 @@ pub struct Metrics {
     pub origin_waits: IntCounter,
     pub origin_interims_dropped: IntCounter,
     pub origin_endpoint_up: IntGaugeVec,
+    pub prefetches: Counters<PrefetchResult>,
+    pub prefetched_bytes: Counters<PrefetchUse>,
+    pub prefetch_dropped: IntCounter,
     pub pathways_down: IntGauge,
     pub duress: IntGauge,
     pub manifests: Counters2<ManifestKind, Made>,
     pub hints: Counters<Hinting>,
+    pub posts: Counters<Posted>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -605,6 +651,25 @@ impl Metrics {
                     &["site", "endpoint"],
                 ),
             ),
+            prefetches: Counters::new(
+                &r,
+                "weir_prefetches_total",
+                "Objects that players may ask for next, by what came of them. full: the origin is \
+                 slow, or much is brought that nobody asks for; private: such a site is better \
+                 off with site.adapt.prefetch_segments = 0.",
+            ),
+            prefetched_bytes: Counters::new(
+                &r,
+                "weir_prefetched_bytes_total",
+                "Bytes brought ahead of players, once it is known whether they were of use. Much \
+                 wasted: lower site.adapt.prefetch_segments.",
+            ),
+            prefetch_dropped: counter(
+                &r,
+                "weir_prefetch_dropped_total",
+                "Requests not looked at for what comes next, since too many came at once. \
+                 Harmless.",
+            ),
             pathways_down: gauge(
                 &r,
                 "weir_pathways_down",
@@ -628,6 +693,12 @@ impl Metrics {
                 "weir_hints_total",
                 "Start hints given, and why not. Mostly unknown: few clients come back, or nodes \
                  do not share what they know. Stopped: sessions with hints played worse.",
+            ),
+            posts: Counters::new(
+                &r,
+                "weir_reports_posted_total",
+                "Posts of events by players (CMCD), by what became of them. Rate: more came than \
+                 are taken in; sample them at the players.",
             ),
             purges: Counters::new(
                 &r,

@@ -16,14 +16,17 @@ use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
 use crate::life::duress::Duress;
+use crate::limits::{INVALIDATIONS_PER_SECOND, REPORTS_PER_SECOND};
 use crate::metrics::METRICS;
-use crate::proxy::invalidate::Allowance;
+use crate::prefetch::Prefetch;
+use crate::proxy::allowance::Allowance;
 use crate::proxy::upstream::Uplink;
 use crate::session::Sessions;
 use crate::session::pathways::Pathways;
 
 pub mod access;
 mod adapt;
+mod allowance;
 pub mod answer;
 mod attend;
 pub mod connection;
@@ -51,6 +54,9 @@ pub mod wire;
 pub struct Edge {
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
+    /// Whether the kernel is asked what connections carry.
+    metered: bool,
+    prefetch: Arc<Prefetch>,
     pathways: Arc<Pathways>,
     duress: Arc<Duress>,
     sites: Vec<Arc<Site>>,
@@ -58,10 +64,14 @@ pub struct Edge {
     /// Sites that take unsafe methods.
     uplinks: HashMap<String, Uplink>,
     invalidations: Allowance,
+    /// Posts of players that are taken in.
+    reports: Allowance,
     flights: Arc<Flights>,
     server: crate::config::Server,
     /// This node's entry of `Via`, the same on every answer.
     via: HeaderValue,
+    /// What it says to players where it has nothing to say, the same on every answer.
+    cmsd: HeaderValue,
     access_log: AccessLog,
     /// What the origin of a video site sees of every client, made once.
     nothing: Arc<Fields>,
@@ -73,6 +83,8 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     /// Who clients are, and how fast.
     pub sessions: Arc<Sessions>,
+    /// What brings ahead what players will ask for.
+    pub prefetch: Arc<Prefetch>,
     /// How other `PoP`s are.
     pub pathways: Arc<Pathways>,
     /// How this node is.
@@ -88,6 +100,8 @@ impl Edge {
         Self {
             engine: parts.engine,
             sessions: parts.sessions,
+            metered: config.session.tcp_info,
+            prefetch: parts.prefetch,
             pathways: parts.pathways,
             duress: parts.duress,
             sites: config.sites.clone(),
@@ -99,10 +113,12 @@ impl Edge {
                 .iter()
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
-            invalidations: Allowance::default(),
+            invalidations: Allowance::new(INVALIDATIONS_PER_SECOND),
+            reports: Allowance::new(REPORTS_PER_SECOND),
             flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),
+            cmsd: adapt::nothing_to_say(&config.server.node),
             access_log: AccessLog::from(config),
             nothing: Fields::none(),
         }

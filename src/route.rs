@@ -179,7 +179,7 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         return Err(Refusal::MalformedMethod);
     }
     let (authority, target) = split_target(head)?;
-    let site = site_of(sites, head, authority)?;
+    let site = find_site(sites, head, authority)?;
     let (raw_path, raw_query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
@@ -190,6 +190,11 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         false => (None, path),
     };
     let place = Place { path, session };
+    // What players post here reaches no origin, so that it is no method of the site.
+    let is_report = place.path == COLLECTOR && has_service(site);
+    if !is_report || *head.method != Method::POST {
+        check_method(site, head.method)?;
+    }
     resolve(site, place, raw_query, head.accept)
 }
 
@@ -213,10 +218,12 @@ struct Place {
 /// # Errors
 /// [`Refusal`] where no site is named, or none takes OPTIONS.
 pub fn server_wide<'a>(sites: &'a [Arc<Site>], head: &Head<'_>) -> Result<&'a Arc<Site>, Refusal> {
-    site_of(sites, head, head.authority)
+    let site = find_site(sites, head, head.authority)?;
+    check_method(site, head.method)?;
+    Ok(site)
 }
 
-fn site_of<'a>(
+fn find_site<'a>(
     sites: &'a [Arc<Site>],
     head: &Head<'_>,
     authority: Option<&str>,
@@ -225,9 +232,7 @@ fn site_of<'a>(
     if host.is_none() && head.version != Version::HTTP_10 {
         return Err(Refusal::MissingHost);
     }
-    let site = host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)?;
-    check_method(site, head.method)?;
-    Ok(site)
+    host::find(sites, host.as_ref()).ok_or(Refusal::UnknownHost)
 }
 
 /// Splits the target into authority and the rest (RFC 9112 section 3.2).
@@ -360,6 +365,9 @@ fn media_range(text: &str) -> Option<(&str, f32)> {
 
 /// Below it this node answers for itself: steering, and what players report.
 pub const SERVICE: &str = "/.weir/";
+
+/// Where players post what they report (CMCD version 2, event mode).
+pub const COLLECTOR: &str = "/.weir/cmcd";
 
 /// Puts an id into a template; the result is canonical, whatever escapes the template has.
 ///

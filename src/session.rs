@@ -4,8 +4,8 @@
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
 //! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
 //! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
-//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client, a [`population`] of a
-//! network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
+//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client ([`known`]), a
+//! [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
 //! is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`]; [`sites`] counts
 //! how sessions have played.
 //!
@@ -20,6 +20,7 @@ pub mod estimator;
 pub mod holdout;
 pub mod id;
 pub mod knowledge;
+pub mod known;
 pub mod outbox;
 pub mod pathways;
 pub mod playback;
@@ -54,6 +55,7 @@ use estimator::Estimate;
 use holdout::Arm;
 use id::SessionId;
 use knowledge::Knowledge;
+use outbox::Outbox;
 use sample::Sample;
 use secret::{Domain, Keyring, SECRET_BYTES};
 use sites::Sites;
@@ -100,11 +102,13 @@ impl Sessions {
         let holdouts = sites
             .clone()
             .map(|site| (site.name.clone(), site.adapt.holdout_percent));
+        let names = sites.map(|site| site.name.as_str());
+        let outbox = redis
+            .as_ref()
+            .map(|_| Outbox::new(limits::SESSION_SHARES_MAX));
         Arc::new(Self {
             keys: RwLock::new(keys),
-            knowledge: Mutex::new(Knowledge::new(
-                config.sites.iter().map(|site| site.name.as_str()),
-            )),
+            knowledge: Mutex::new(Knowledge::new(names, outbox)),
             config: config.session.clone(),
             sites: Mutex::new(Sites::new(holdouts)),
             redis,
@@ -258,3 +262,6 @@ fn drawn() -> [u8; SECRET_BYTES] {
     }
     secret
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,11 +93,11 @@ const EXPOSED: HeaderValue = HeaderValue::from_static(
      Date, ETag, Server-Timing, X-Request-Id",
 );
 
-/// Fields that a page may send beside those that it always may: ranges, CMCD (CTA-5004) and the
-/// preconditions that players send.
+/// Fields that a page may send beside those that it always may: ranges, CMCD (CTA-5004), the
+/// preconditions that players send, and the type of what they post.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
     "Range, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, \
-     Cache-Control, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
+     Cache-Control, Content-Type, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
 );
 
 /// Seconds that a browser remembers a permission: a day, of which Chromium keeps two hours.

@@ -6,7 +6,6 @@ mod group;
 mod layout;
 mod line;
 mod media;
-pub mod segments;
 pub mod server;
 pub mod timeline;
 mod variant;

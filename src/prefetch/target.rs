@@ -60,7 +60,9 @@ fn below_own_host<'a>(site: &Site, uri: &'a str) -> Option<&'a str> {
     let rest = match scheme {
         Some(at) => {
             let (scheme, rest) = uri.split_at_checked(at)?;
-            let is_web = ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web));
+            let is_web = ["http", "https"]
+                .iter()
+                .any(|web| scheme.eq_ignore_ascii_case(web));
             rest.strip_prefix(':').filter(|_| is_web)?
         }
         None => uri,
@@ -92,7 +94,7 @@ mod tests {
             "[[site]]\nname = \"v\"\nhosts = [{}]\norigin = \"http://127.0.0.1:1\"\n",
             hosts.join(", ")
         );
-        let config = config::Config::parse(&text).unwrap();
+        let config = config::Config::parse(&text, std::path::Path::new("/")).unwrap();
         Arc::clone(&config.sites[0])
     }
 

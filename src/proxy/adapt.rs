@@ -20,20 +20,24 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::header::{HeaderMap, USER_AGENT};
 use http::{HeaderValue, StatusCode};
+use pingora::http::ResponseHeader;
 
 use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Filter, Mode};
+use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
 use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
+use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
+use crate::session::cmsd::{self, Hints};
 
 mod body;
 mod decision;
@@ -45,10 +49,14 @@ pub(super) mod serve;
 
 use decision::Case;
 use guest::Guest;
-use personal::Personal;
+use personal::{CMSD_DYNAMIC, Personal};
 
-/// Whether the manifest that `route` names, if it is one, may be made for its client.
-pub(super) fn concerns(route: &Route) -> bool {
+/// Whether the manifest that `route` names, if it is one, may be made for its client. To a cache
+/// (a node behind this one, or a CDN) goes what is the same for all.
+pub(super) fn concerns(route: &Route, request: &HeaderMap) -> bool {
+    if request.contains_key(CDN_LOOP) && route.purpose != Purpose::Adaptive {
+        return false;
+    }
     let adapt = &route.site.adapt;
     let is_changed = adapt.mode != Mode::Off
         || adapt.steering.is_some()
@@ -172,6 +180,9 @@ impl Visit<'_> {
             belief,
         };
         let decision = case.decide().map_err(|error| refused(kind, &error))?;
+        if !manifest.is_dynamic() {
+            self.look_ahead(manifest.ladder(), &decision.plan);
+        }
         if decision.plan.is_empty() && decision.hint.is_none() {
             METRICS.manifests.of(kind, Made::Unchanged).inc();
             return Ok(None);
@@ -181,6 +192,23 @@ impl Visit<'_> {
             bytes: manifest.write(&decision.plan),
             hint: decision.hint,
         }))
+    }
+
+    /// Has brought what the player asks for next: the beginning of the rung that it starts with.
+    /// Of an MPD that is asked for again and again, nobody knows where its players are.
+    fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
+        let is_kept = |index: &usize| match &plan.kept {
+            Some(kept) => kept.rungs.get(*index) == Some(&true),
+            None => true,
+        };
+        let listed = (0..ladder.rungs.len()).find(is_kept);
+        let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));
+        let Some(first) = rung.map(|rung| &rung.first) else {
+            return;
+        };
+        let uris = [&first.playlist, &first.init, &first.segment];
+        let uris = uris.into_iter().flatten().cloned().collect();
+        self.edge.prefetch.manifest(&self.route, uris);
     }
 
     /// What the request chooses, and what that leaves of what the operator shows.
@@ -198,6 +226,7 @@ impl Visit<'_> {
     fn mode(&self, kind: ManifestKind, choice: &Choice) -> Mode {
         match self.route.site.adapt.mode {
             Mode::Off => Mode::Off,
+            _ if self.headers.contains_key(CDN_LOOP) => Mode::Off,
             mode => match choice.mode.unwrap_or(mode) {
                 Mode::Server if kind == ManifestKind::Dash => Mode::Hint,
                 mode => mode,
@@ -230,6 +259,37 @@ impl Visit<'_> {
             .get(USER_AGENT)
             .map_or(b"", HeaderValue::as_bytes)
     }
+}
+
+/// The value of `CMSD-Dynamic` that withdraws what an earlier answer said.
+pub(super) fn nothing_to_say(node: &str) -> HeaderValue {
+    let value = cmsd::value(node, &Hints::default());
+    HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"edge\""))
+}
+
+/// Makes a stored object's header say to players what every answer may: of segments that belong to
+/// sessions, that there is nothing to say; of others nothing, whatever was stored with them.
+///
+/// # Errors
+/// A header that cannot be written; none is known.
+pub(super) fn speak(
+    header: &mut ResponseHeader,
+    exchange: &Exchange,
+    edge: &Edge,
+) -> pingora::Result<()> {
+    if header.headers.contains_key(CMSD_DYNAMIC) {
+        header.remove_header(&CMSD_DYNAMIC);
+    }
+    let Some(route) = &exchange.route else {
+        return Ok(());
+    };
+    let adapt = &route.site.adapt;
+    let is_played = matches!(route.kind, Kind::Segment | Kind::File);
+    let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
+    if is_played && is_of_session && adapt.mode != Mode::Off {
+        header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
+    }
+    Ok(())
 }
 
 /// Whether a playlist is one of segments: those tags stand before the first of them.

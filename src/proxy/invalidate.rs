@@ -4,7 +4,6 @@
 //! the shared copy and other nodes' would come back otherwise. Any client of the site can cause
 //! this, so the log takes only so many in a second.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use http::header::{CONTENT_LOCATION, HeaderValue, LOCATION};
@@ -15,7 +14,6 @@ use pingora::proxy::Session;
 use crate::config::Profile;
 use crate::http::tags;
 use crate::key::Key;
-use crate::limits::INVALIDATIONS_PER_SECOND;
 use crate::metrics::METRICS;
 use crate::origin::endpoint::Scheme;
 use crate::proxy::exchange::Exchange;
@@ -24,43 +22,13 @@ use crate::proxy::{Edge, request};
 use crate::purge::order::Scope;
 use crate::route::{self, Head};
 
-/// How many changes the log may be told of; a second's worth may come at once.
-#[derive(Debug, Default)]
-pub(super) struct Allowance(Mutex<Option<State>>);
-
-#[derive(Debug, Clone, Copy)]
-struct State {
-    left: f64,
-    at: Instant,
-}
-
-impl Allowance {
-    /// Takes one; counts where none is left.
-    fn allows(&self) -> bool {
-        let is_allowed = self.take(Instant::now());
-        if !is_allowed {
-            METRICS.invalidations_skipped.inc();
-        }
-        is_allowed
+/// Whether the log may be told of one more change; counts where it may not.
+fn allows(edge: &Edge) -> bool {
+    let is_allowed = edge.invalidations.take(Instant::now());
+    if !is_allowed {
+        METRICS.invalidations_skipped.inc();
     }
-
-    /// Takes one; `false` where none is left.
-    fn take(&self, now: Instant) -> bool {
-        let most = f64::from(INVALIDATIONS_PER_SECOND);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = state.unwrap_or(State {
-            left: most,
-            at: now,
-        });
-        let gained = now.saturating_duration_since(known.at).as_secs_f64() * most;
-        let left = (known.left + gained).min(most);
-        let taken = left >= 1.0;
-        *state = Some(State {
-            left: if taken { left - 1.0 } else { left },
-            at: now,
-        });
-        taken
-    }
+    is_allowed
 }
 
 /// Forgets what a passed request changed, as its answer tells: the target, what Location and
@@ -88,7 +56,7 @@ pub(super) async fn follow(
         .filter(|_| is_of_target && route.site.profile == Profile::General)
         .and_then(|sent| sent.answered(response));
     if let (Some(answered), Some(source)) = (answered, source)
-        && edge.invalidations.allows()
+        && allows(edge)
     {
         let ask = request::ask(edge, source, route.clone(), &request.headers);
         exchange.collected = answered.collect(ask, response, &edge.engine);
@@ -108,7 +76,7 @@ pub(super) async fn follow(
         name,
     });
     let scopes = keys.into_iter().map(Scope::Url).chain(groups);
-    let scopes: Vec<_> = scopes.filter(|_| edge.invalidations.allows()).collect();
+    let scopes: Vec<_> = scopes.filter(|_| allows(edge)).collect();
     if !scopes.is_empty() {
         // Logged where it failed; this node has forgotten all the same.
         edge.engine.purges().invalidate(scopes).await;
@@ -159,8 +127,6 @@ const SAFE: [&str; 4] = ["PROPFIND", "QUERY", "REPORT", "SEARCH"];
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -180,16 +146,5 @@ mod tests {
             let status_ = StatusCode::from_u16(status).unwrap();
             assert_eq!(is_change(&method_, status_), expected, "{method} {status}");
         }
-    }
-
-    #[test]
-    fn the_log_is_told_of_a_second_s_worth_at_once_and_then_at_the_rate() {
-        let allowance = Allowance::default();
-        let start = Instant::now();
-        let burst = (0..1000).filter(|_| allowance.take(start)).count();
-        assert_eq!(burst, INVALIDATIONS_PER_SECOND as usize);
-        let later = start + Duration::from_millis(100);
-        let more = (0..1000).filter(|_| allowance.take(later)).count();
-        assert!((9..=10).contains(&more), "{more}");
     }
 }

@@ -1,22 +1,194 @@
 //! What this node answers for itself below `/.weir/` on sites whose manifests it makes.
 //!
-//! Nothing here reaches an origin or a cache.
+//! - `/.weir/steering/hls` and `/.weir/steering/dash`: the Content Steering document, on sites that
+//!   configure one. Asking for it is a report of throughput.
+//! - `/.weir/cmcd`: events that players post (CTA-5004-A, event mode).
+//!
+//! Nothing here reaches an origin or a cache, and no answer may be kept.
 
-use http::StatusCode;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONTENT_TYPE, HeaderMap};
+use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
-use crate::metrics::Outcome;
+use crate::clock;
+use crate::http::cors;
+use crate::limits::REPORT_BYTES_MAX;
+use crate::metrics::{METRICS, Outcome, Posted};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
-use crate::route::Route;
+use crate::route::{COLLECTOR, Route, SERVICE};
+use crate::session::cmcd::{self, Report};
+use crate::session::steering::{self, Asked, Protocol, Standing};
+
+/// How long a post may take to arrive.
+const POST_WAIT: Duration = Duration::from_secs(5);
+
+/// The type of posted events.
+const EVENTS: &str = "application/cmcd";
+
+/// One of the paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Steering(Protocol),
+    Collector,
+}
+
+impl Service {
+    fn at(path: &str) -> Option<Self> {
+        if path == COLLECTOR {
+            return Some(Self::Collector);
+        }
+        match path.strip_prefix(SERVICE)? {
+            "steering/hls" => Some(Self::Steering(Protocol::Hls)),
+            "steering/dash" => Some(Self::Steering(Protocol::Dash)),
+            _ => None,
+        }
+    }
+
+    fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Steering(_) => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Collector => &[Method::POST, Method::OPTIONS],
+        }
+    }
+}
 
 /// Answers a request for one of these paths.
 pub(super) async fn answer(
-    _session: &mut Session,
-    _exchange: &mut Exchange,
-    _edge: &Edge,
-    _route: &Route,
+    session: &mut Session,
+    exchange: &Exchange,
+    edge: &Edge,
+    route: &Route,
 ) -> Answer {
+    let Some(service) = Service::at(&route.origin_path) else {
+        return unknown();
+    };
+    let method = &session.req_header().method;
+    if !service.methods().contains(method) {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut answer = Answer::new(status, "method", Outcome::Refused);
+        let allowed = cors::methods_value(service.methods());
+        answer.fields.push((ALLOW, allowed));
+        return answer;
+    }
+    if *method == Method::OPTIONS {
+        return options(service, route, &session.req_header().headers);
+    }
+    match service {
+        Service::Steering(protocol) => steer(protocol, exchange, edge, route),
+        Service::Collector => collect(session, exchange, edge, route).await,
+    }
+}
+
+fn options(service: Service, route: &Route, request: &HeaderMap) -> Answer {
+    let mut answer = Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local);
+    let fields = cors::options(&route.site.cors, service.methods(), request);
+    let fields = fields
+        .iter()
+        .filter(|(name, _)| *name != ACCESS_CONTROL_EXPOSE_HEADERS);
+    answer.fields = fields
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    answer
+}
+
+fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) -> Answer {
+    let Some(steering) = &route.site.adapt.steering else {
+        return unknown();
+    };
+    let site = &route.site.name;
+    let query = route.query_raw.as_deref().unwrap_or_default();
+    let asked = Asked::read(protocol, query, steering);
+    if let (Some(bearer), Some(throughput)) = (&exchange.bearer, asked.throughput) {
+        let report = Report {
+            throughput: Some(throughput),
+            ..Report::default()
+        };
+        let (who, client) = (bearer.who, &bearer.client);
+        edge.sessions
+            .reported(site, who, client, &report, clock::now());
+    }
+    let healthy = edge.pathways.healthy(site);
+    let standing = Standing {
+        load: edge.duress.load(),
+        healthy: &healthy,
+        lot: fastrand::u8(..100),
+    };
+    let session = route.session.as_deref();
+    let session = session.map(|text| format!("/~{text}")).unwrap_or_default();
+    let reload = format!("{session}{}", route.origin_path);
+    let document = steering::document(steering, &asked, &standing, &reload);
+    Answer::document(protocol.content_type(), document)
+}
+
+/// Takes posted events in. They name their session themselves: posts come from anywhere.
+async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route: &Route) -> Answer {
+    let headers = &session.req_header().headers;
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS)) {
+        return refused(Posted::Type);
+    }
+    if !edge.reports.take(Instant::now()) {
+        return refused(Posted::Rate);
+    }
+    let body = match tokio::time::timeout(POST_WAIT, read(session)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(reason)) => return refused(reason),
+        Err(_) => return refused(Posted::Slow),
+    };
+    let site = &route.site.name;
+    let now = clock::now();
+    let client = exchange.bearer.as_ref().map(|bearer| bearer.client);
+    let client = client.unwrap_or_default();
+    for event in cmcd::events(&body) {
+        let Some(sid) = event.report.session.as_deref() else {
+            continue;
+        };
+        let id = edge.sessions.read(site, sid, now);
+        let who = id.map_or_else(|| edge.sessions.named(site, sid), |id| id.who);
+        edge.sessions
+            .reported(site, who, &client, &event.report, now);
+    }
+    METRICS.posts.of(Posted::Taken).inc();
+    Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local)
+}
+
+async fn read(session: &mut Session) -> Result<Bytes, Posted> {
+    let mut body = BytesMut::new();
+    loop {
+        match session.read_request_body().await {
+            Ok(Some(piece)) if body.len() + piece.len() <= REPORT_BYTES_MAX => {
+                body.extend_from_slice(&piece);
+            }
+            Ok(Some(_)) => return Err(Posted::Size),
+            Ok(None) => return Ok(body.freeze()),
+            Err(_) => return Err(Posted::Slow),
+        }
+    }
+}
+
+/// Refuses a post; what is left of it is not read.
+fn refused(reason: Posted) -> Answer {
+    METRICS.posts.of(reason).inc();
+    let (status, text) = match reason {
+        Posted::Type => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "application/cmcd expected",
+        ),
+        Posted::Size => (StatusCode::PAYLOAD_TOO_LARGE, "too much at once"),
+        Posted::Rate => (StatusCode::TOO_MANY_REQUESTS, "too many posts"),
+        Posted::Slow | Posted::Taken => (StatusCode::REQUEST_TIMEOUT, "the post did not arrive"),
+    };
+    Answer::closing(status, text, Outcome::Refused)
+}
+
+fn unknown() -> Answer {
     Answer::new(StatusCode::NOT_FOUND, "no such service", Outcome::Local)
 }

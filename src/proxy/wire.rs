@@ -12,6 +12,7 @@
 //! And it owns the socket whose figures the connection's meter reads: when bytes come, which is
 //! when a request does, and before bytes go, which is when there is room for more of a long answer.
 
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -38,6 +39,8 @@ const PREFACE_START: &[u8] = b"PRI ";
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
+    /// That of the stream, and so open while the stream lives.
+    socket: RawFd,
     watch: Arc<Watch>,
     /// Bytes that the buffer took of a write that returns once they are flushed.
     taken: Option<usize>,
@@ -48,6 +51,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self {
+            socket: watch.socket().unwrap_or_else(|| stream.id()),
             stream,
             watch,
             taken: None,
@@ -73,7 +77,7 @@ impl Wire {
     /// Asks the kernel how the connection does, where somebody wants to know.
     fn meter(&self) {
         if self.watch.wants_reading()
-            && let Some(info) = tcp_info::read(self.stream.id())
+            && let Some(info) = tcp_info::read(self.socket)
         {
             self.watch.read(info);
         }

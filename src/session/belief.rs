@@ -31,7 +31,7 @@ const VARIANCE_PER_HOUR: f64 = 0.02;
 
 /// Variance between two sessions of one client, whatever the time between them: another room,
 /// another network, others at home.
-const VARIANCE_BETWEEN: f64 = 0.1;
+const VARIANCE_BETWEEN: f64 = 0.25;
 
 /// Variance of a network that the operator names: a typical client is within a factor of two.
 const VARIANCE_CONFIGURED: f64 = 0.5;
@@ -92,6 +92,18 @@ impl Belief {
         }
     }
 
+    /// What is thought of a client that may be either of two.
+    #[must_use]
+    pub fn beside(self, other: Self) -> Self {
+        let apart = other.ln_mean - self.ln_mean;
+        Self {
+            ln_mean: self.ln_mean + apart / 2.0,
+            variance: f64::midpoint(self.variance, other.variance) + apart * apart / 4.0,
+            rtt_millis: other.rtt_millis.or(self.rtt_millis),
+            at: self.at.max(other.at),
+        }
+    }
+
     /// What is thought of one of a population by who knows `self` of it alone.
     #[must_use]
     pub fn among(self, population: Option<Self>) -> Self {
@@ -123,4 +135,61 @@ impl Belief {
 )]
 fn ln(bitrate: u64) -> f64 {
     (bitrate.max(1) as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    fn belief(ln_mean: f64, variance: f64) -> Belief {
+        Belief {
+            ln_mean,
+            variance,
+            rtt_millis: None,
+            at: NOW,
+        }
+    }
+
+    #[test]
+    fn one_of_a_population_is_drawn_towards_it_by_how_little_is_known() {
+        let population = belief(16.0, 0.5);
+        let sure = belief(14.0, 0.05).among(Some(population));
+        let unsure = belief(14.0, 0.5).among(Some(population));
+        assert!(sure.ln_mean > 14.0 && sure.ln_mean < 14.3, "{sure:?}");
+        assert!((unsure.ln_mean - 15.0).abs() < 1e-9 && (unsure.variance - 0.25).abs() < 1e-9);
+        assert_eq!(belief(14.0, 0.5).among(None), belief(14.0, 0.5));
+    }
+
+    #[test]
+    fn no_belief_is_surer_than_links_are() {
+        let mut thought = belief(15.0, 0.04);
+        for _ in 0..100 {
+            thought = thought
+                .after(belief(15.0, 0.0))
+                .among(Some(belief(15.0, 0.01)));
+            assert!(thought.variance >= VARIANCE_MIN);
+        }
+    }
+
+    #[test]
+    fn figures_that_no_link_has_are_told() {
+        assert!(belief(15.0, 0.1).is_sane());
+        let insane = [
+            belief(f64::NAN, 0.1),
+            belief(15.0, f64::NAN),
+            belief(15.0, -0.1),
+            belief(40.0, 0.1),
+            belief(-1.0, 0.1),
+            belief(15.0, f64::INFINITY),
+            Belief {
+                rtt_millis: Some(-5.0),
+                ..belief(15.0, 0.1)
+            },
+        ];
+        for belief in insane {
+            assert!(!belief.is_sane(), "{belief:?}");
+        }
+    }
 }

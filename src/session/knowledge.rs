@@ -14,12 +14,13 @@ use crate::session::Live;
 use crate::session::belief::Belief;
 use crate::session::client::Client;
 use crate::session::cmcd::Report;
-use crate::session::estimator::{Estimate, Estimator};
+use crate::session::estimator::{ESTIMATE_AGE_MAX, Estimate, Estimator};
 use crate::session::holdout::Arm;
+use crate::session::known::Known;
 use crate::session::outbox::Outbox;
 use crate::session::playback::{Playback, Quality};
 use crate::session::population::{Distribution, Network};
-use crate::session::record::{Kind, Known, Place, Record};
+use crate::session::record::{Kind, Place, Record};
 use crate::session::sample::Sample;
 use crate::session::table::Table;
 use crate::session::who::Who;
@@ -32,7 +33,8 @@ pub struct Knowledge {
     sites: HashMap<Arc<str>, Distribution>,
     /// When other nodes were asked, and of whom.
     asked: Table<()>,
-    outbox: Outbox,
+    /// `None` where there are no other nodes to tell.
+    outbox: Option<Outbox>,
     ended: Vec<Ended>,
     /// The last turn of the sessions that were found silent.
     silent: u64,
@@ -55,6 +57,8 @@ struct Session {
     site: Arc<str>,
     client: Option<Client>,
     estimator: Estimator,
+    /// What another node has estimated.
+    recalled: Option<Estimate>,
     playback: Playback,
     bitrate: Option<u64>,
     buffer: Option<Duration>,
@@ -63,9 +67,9 @@ struct Session {
 }
 
 impl Knowledge {
-    /// Knows nothing but the names of the sites.
+    /// Knows nothing but the names of the sites. `outbox` notes what other nodes are to be told.
     #[must_use]
-    pub fn new<'a>(sites: impl Iterator<Item = &'a str>) -> Self {
+    pub fn new<'a>(sites: impl Iterator<Item = &'a str>, outbox: Option<Outbox>) -> Self {
         let site = |name| (Arc::from(name), Distribution::default());
         Self {
             sessions: Table::new(limits::SESSIONS_MAX),
@@ -73,7 +77,7 @@ impl Knowledge {
             networks: Table::new(limits::CLIENTS_MAX),
             sites: sites.map(site).collect(),
             asked: Table::new(limits::CLIENTS_MAX),
-            outbox: Outbox::new(limits::SESSION_SHARES_MAX),
+            outbox,
             ended: Vec::new(),
             silent: 0,
         }
@@ -120,12 +124,13 @@ impl Knowledge {
             site,
             client: None,
             estimator: Estimator::default(),
+            recalled: None,
             playback: Playback::default(),
             bitrate: None,
             buffer: None,
             ended: false,
         };
-        let (session, gone) = self.sessions.meet(who.bytes(), now, make);
+        let (session, gone) = self.sessions.meet(who.0, now, make);
         session.ended = false;
         if let Some(gone) = gone {
             METRICS.session_evictions.inc();
@@ -136,12 +141,12 @@ impl Knowledge {
 
     /// Lets a client's belief follow what its session has shown.
     fn fed(&mut self, who: Who, client: &Client, now: UnixMillis) {
-        let name = who.bytes();
+        let name = who.0;
         let Some(session) = self.sessions.peek_mut(&name) else {
             return;
         };
         session.client = Some(*client).filter(Client::is_known).or(session.client);
-        let (client, shown) = (session.client, session.estimator.estimate(now));
+        let (client, shown) = (session.client, session.estimate(now));
         let Some(estimate) = shown else {
             return;
         };
@@ -153,23 +158,20 @@ impl Knowledge {
 
     fn believe(&mut self, client: &Client, who: Who, shown: &Belief) {
         let [today, yesterday] = client.own;
-        let before = self.clients.peek(&yesterday).map(|known| known.now);
-        let make = || Known {
-            before,
-            now: *shown,
-            by: who,
-        };
+        let before = self.clients.peek(&yesterday).map(Known::belief);
+        let make = || Known::new(before, who, *shown);
         let (known, _) = self.clients.meet(today, shown.at, make);
-        if known.by != who {
-            known.before = Some(known.now);
-            known.by = who;
-        }
-        known.now = known.before.map_or(*shown, |before| before.after(*shown));
+        known.shown(who, *shown);
         self.changed(Kind::Client, today);
     }
 
     fn changed(&mut self, kind: Kind, name: [u8; 16]) {
-        if !self.outbox.push(Place { kind, name }) {
+        let place = Place { kind, name };
+        if self
+            .outbox
+            .as_mut()
+            .is_some_and(|outbox| !outbox.push(place))
+        {
             METRICS.session_shares.of(ShareResult::Dropped).inc();
         }
     }
@@ -177,7 +179,7 @@ impl Knowledge {
     /// What is known of the throughput of `who`.
     #[must_use]
     pub fn estimate(&self, who: Who, now: UnixMillis) -> Option<Estimate> {
-        self.sessions.peek(&who.bytes())?.estimator.estimate(now)
+        self.sessions.peek(&who.0)?.estimate(now)
     }
 
     /// What is thought of a client that begins a session.
@@ -207,7 +209,9 @@ impl Knowledge {
             .or(configured)
             .or_else(of_site);
         let mut own = client.own.iter().filter_map(|name| self.clients.peek(name));
-        let own = own.find_map(|known| known.now.aged(now)).filter(|_| known);
+        let own = own
+            .find_map(|known| known.belief().aged(now))
+            .filter(|_| known);
         own.map(|own| own.among(population)).or(population)
     }
 
@@ -222,7 +226,7 @@ impl Knowledge {
         let live = |(_, session, seen): (_, &Session, _)| Live {
             name: session.who.short(),
             site: Arc::clone(&session.site),
-            estimate: session.estimator.estimate(now),
+            estimate: session.estimate(now),
             bitrate: session.bitrate,
             buffer: session.buffer,
             arm: session.who.arm(),
@@ -235,7 +239,7 @@ impl Knowledge {
     /// asked for a moment ago.
     pub fn unknown(&mut self, who: Option<Who>, client: &Client, now: UnixMillis) -> Vec<Place> {
         let place = |kind| move |name| Place { kind, name };
-        let session = who.map(Who::bytes).filter(|name| {
+        let session = who.map(|who| who.0).filter(|name| {
             let seen = self.sessions.seen(name);
             seen.is_none_or(|seen| now.since(seen) > limits::SESSION_RECALL_AGAIN)
         });
@@ -259,14 +263,15 @@ impl Knowledge {
         let name = place.name;
         match record {
             Record::Session(site, estimate) => {
-                let who = Who::named(name);
+                let who = Who(name);
                 if let Some(session) = self.meet(&site, who, now) {
-                    session.estimator.resume(estimate);
+                    session.recalled = Some(estimate);
                 }
             }
-            Record::Client(known) => {
+            Record::Client(belief, by) => {
+                let known = Known::new(None, by, belief);
                 let (here, _) = self.clients.meet(name, now, || known);
-                if here.now.at < known.now.at {
+                if here.belief().at < belief.at {
                     *here = known;
                 }
             }
@@ -281,15 +286,18 @@ impl Knowledge {
     pub fn to_share(&mut self, most: usize, now: UnixMillis) -> Vec<(Place, Record)> {
         let mut records = Vec::new();
         while records.len() < most {
-            let Some(place) = self.outbox.pop() else {
+            let Some(place) = self.outbox.as_mut().and_then(Outbox::pop) else {
                 break;
             };
             let record = match place.kind {
                 Kind::Session => self.sessions.peek(&place.name).and_then(|session| {
-                    let estimate = session.estimator.estimate(now)?;
+                    let estimate = session.estimate(now)?;
                     Some(Record::Session(session.site.to_string(), estimate))
                 }),
-                Kind::Client => self.clients.peek(&place.name).copied().map(Record::Client),
+                Kind::Client => {
+                    let known = self.clients.peek(&place.name);
+                    known.map(|known| Record::Client(known.belief(), known.by()))
+                }
                 Kind::Network => self
                     .networks
                     .peek(&place.name)
@@ -344,7 +352,7 @@ impl Knowledge {
         }
         self.ended.extend(session.over());
         session.playback = Playback::default();
-        let Some(estimate) = session.estimator.estimate(now) else {
+        let Some(estimate) = session.estimate(now) else {
             return;
         };
         let shown = Belief::of_estimate(&estimate);
@@ -361,6 +369,23 @@ impl Knowledge {
 }
 
 impl Session {
+    /// What is known here, unless another node knows more: it has heard of the session later, or
+    /// of late and here too little was heard.
+    fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
+        let age = |estimate: &Estimate| now.since(estimate.at);
+        let recalled = self.recalled.filter(|it| age(it) < ESTIMATE_AGE_MAX);
+        let (own, recalled) = match (self.estimator.estimate(now), recalled) {
+            (Some(own), Some(recalled)) => (own, recalled),
+            (own, recalled) => return own.or(recalled),
+        };
+        let few = own.samples < limits::HINT_SAMPLES_MIN;
+        let late = age(&recalled) <= limits::SESSION_SILENCE_MAX;
+        match recalled.at > own.at || (few && late) {
+            true => Some(recalled),
+            false => Some(own),
+        }
+    }
+
     fn over(&self) -> Option<Ended> {
         let quality = self.playback.quality()?;
         Some(Ended {
@@ -370,3 +395,6 @@ impl Session {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,24 +85,13 @@ pub fn secret_key(prefix: &str) -> String {
     format!("{prefix}:1:session-secret")
 }
 
-/// What is thought of a client, and which session says so.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Known {
-    /// Before the session that feeds it now.
-    pub before: Option<Belief>,
-    /// Now.
-    pub now: Belief,
-    /// The session that feeds it.
-    pub by: Who,
-}
-
 /// What a record says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// The site of a session, and its estimate.
     Session(String, Estimate),
-    /// Of a client.
-    Client(Known),
+    /// What is thought of a client, and the session heard of last.
+    Client(Belief, Who),
     /// Of a network.
     Network(Network),
 }
@@ -113,7 +102,7 @@ impl Record {
     pub fn at(&self) -> UnixMillis {
         match self {
             Self::Session(_, estimate) => estimate.at,
-            Self::Client(known) => known.now.at,
+            Self::Client(belief, _) => belief.at,
             Self::Network(network) => network.at,
         }
     }
@@ -134,13 +123,9 @@ impl Record {
                 );
                 bytes.put_slice(site.as_bytes());
             }
-            Self::Client(known) => {
-                put_belief(&mut bytes, &known.now);
-                bytes.put_slice(&known.by.bytes());
-                if let Some(before) = &known.before {
-                    put_belief(&mut bytes, before);
-                    bytes.put_u64(before.at.0);
-                }
+            Self::Client(belief, by) => {
+                put_belief(&mut bytes, belief);
+                bytes.put_slice(&by.0);
             }
             Self::Network(network) => {
                 bytes.put_f64(network.ln_mean);
@@ -214,19 +199,10 @@ fn session(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
 }
 
 fn client(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
-    let now = belief(rest, at)?;
+    let belief = belief(rest, at)?;
     let (by, end) = rest.split_first_chunk::<16>()?;
     *rest = end;
-    let before = match rest.is_empty() {
-        true => None,
-        false => {
-            let mut before = belief(rest, at)?;
-            before.at = UnixMillis(rest.try_get_u64().ok()?);
-            Some(before).filter(|before| before.at <= at)
-        }
-    };
-    let by = Who::named(*by);
-    Some(Record::Client(Known { before, now, by }))
+    Some(Record::Client(belief, Who(*by)))
 }
 
 fn belief(rest: &mut &[u8], at: UnixMillis) -> Option<Belief> {
@@ -298,15 +274,7 @@ mod tests {
             rtt: Some(Duration::from_millis(40)),
             at: NOW,
         };
-        let known = Known {
-            before: None,
-            now: belief(14.5, NOW),
-            by: Who::new([9; 16], Arm::Holdout),
-        };
-        let before = Known {
-            before: Some(belief(13.0, NOW.before(Duration::from_secs(60)))),
-            ..known
-        };
+        let by = Who::new([9; 16], Arm::Holdout);
         let network = Network {
             ln_mean: 15.0,
             spread: 0.4,
@@ -321,8 +289,7 @@ mod tests {
         vec![
             (Kind::Session, Record::Session("films".to_owned(), estimate)),
             (Kind::Session, Record::Session(String::new(), unmeasured)),
-            (Kind::Client, Record::Client(known)),
-            (Kind::Client, Record::Client(before)),
+            (Kind::Client, Record::Client(belief(14.5, NOW), by)),
             (Kind::Network, Record::Network(network)),
             (
                 Kind::Network,

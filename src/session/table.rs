@@ -87,7 +87,7 @@ impl<V> Table<V> {
         self.order.remove(&entry.turn);
         self.order.insert(turn, name);
         entry.turn = turn;
-        entry.seen = now;
+        entry.seen = entry.seen.max(now);
         (&mut entry.value, gone)
     }
 

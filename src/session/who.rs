@@ -7,7 +7,7 @@ use crate::session::holdout::Arm;
 /// It is a truncated keyed hash, whose lowest bit is the arm, so that whoever can name a session
 /// knows how it plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Who([u8; 16]);
+pub struct Who(pub [u8; 16]);
 
 impl Who {
     /// Makes a name of a hash.
@@ -21,12 +21,6 @@ impl Who {
         Self(bits.to_be_bytes())
     }
 
-    /// The name that another node has written.
-    #[must_use]
-    pub fn named(name: [u8; 16]) -> Self {
-        Self(name)
-    }
-
     /// How the session plays.
     #[must_use]
     pub fn arm(self) -> Arm {
@@ -34,12 +28,6 @@ impl Who {
             0 => Arm::Hinted,
             _ => Arm::Holdout,
         }
-    }
-
-    /// The name itself.
-    #[must_use]
-    pub fn bytes(self) -> [u8; 16] {
-        self.0
     }
 
     /// The beginning of the name in hexadecimal digits, for people.

@@ -10,7 +10,7 @@ use crate::harness::{edge, web};
 
 /// Modules from the bottom up; each may name those of the lines above its own, and itself.
 /// Those of one line do not name each other.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 19] = [
     &["limits", "clock", "metrics", "life", "config"],
     &["telemetry"],
     &["http"],
@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 18] = [
     &["session"],
     &["purge"],
     &["cache"],
+    &["prefetch"],
     &["proxy"],
     &["admin"],
     &["server"],

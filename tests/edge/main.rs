@@ -16,6 +16,7 @@
 
 mod harness;
 
+mod adapt;
 mod big;
 mod collapse;
 mod dead;
@@ -28,6 +29,7 @@ mod lifetimes;
 mod memory;
 mod operation;
 mod parts;
+mod players;
 mod plays;
 mod purging;
 mod redis_faults;
