@@ -1,5 +1,7 @@
 //! One session: a player, a link and a policy, second by second.
 
+use weir::session::belief::Belief;
+
 use crate::knowledge::Knowledge;
 use crate::link::Link;
 use crate::movie::{Movie, Rung};
@@ -37,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) stalled: f64,
     /// Seconds until the first picture.
     pub(crate) startup: f64,
+    /// Seconds until the first picture, and seconds stalled.
+    pub(crate) waits: f64,
     /// Switches.
     pub(crate) switches: f64,
     /// Mbit/s - 4.3 x stalled - Mbit/s switched, a second of media.
@@ -56,12 +60,12 @@ struct Run<'a, 'b> {
     level: usize,
 }
 
-/// Plays; gives what was seen of the link as well.
+/// Plays; gives what is believed afterwards as well.
 pub(crate) fn play(
     setting: &Setting<'_>,
     link: Link<'_>,
     player: &mut dyn Player,
-) -> (Outcome, Knowledge) {
+) -> (Outcome, Option<Belief>) {
     let mut run = Run {
         setting,
         link,
@@ -81,7 +85,9 @@ pub(crate) fn play(
     while run.loaded.len() < segments && run.link.spent() < LIMIT {
         run.wait(player);
         if setting.tells {
-            player.told(run.knowledge.estimate());
+            let known = run.knowledge.estimate(run.link.now());
+            let good = known.filter(|known| known.samples >= 3);
+            player.told(good.map(|known| known.bitrate as f64));
         }
         if !run.loaded.is_empty() {
             let level = player.next(&run.view()).min(setting.rungs.len() - 1);
@@ -90,7 +96,7 @@ pub(crate) fn play(
         }
         run.load(player);
     }
-    (run.outcome(segments), run.knowledge)
+    (run.outcome(segments), run.knowledge.after(run.link.now()))
 }
 
 impl Run<'_, '_> {
@@ -147,7 +153,7 @@ impl Run<'_, '_> {
     fn load(&mut self, player: &mut dyn Player) {
         let number = self.setting.first + self.loaded.len();
         let rung = match &self.setting.served {
-            Some(served) => served[self.knowledge.serves(served, number, self.setting.movie)],
+            Some(served) => served[self.serves(served, number)],
             None => self.setting.rungs[self.level],
         };
         let waits = self.link.round_trip();
@@ -175,8 +181,13 @@ impl Run<'_, '_> {
         }
         self.loaded.push(rung);
         self.startup.get_or_insert(self.link.spent());
-        self.knowledge.feed(&load, self.link.now());
+        self.knowledge.feed(&load, &self.link);
         player.loaded(&self.view(), &load);
+    }
+
+    fn serves(&self, rungs: &[Rung], number: usize) -> usize {
+        let movie = self.setting.movie;
+        self.knowledge.serves(rungs, number, movie, self.link.now())
     }
 
     fn outcome(&self, segments: usize) -> Outcome {
@@ -188,11 +199,13 @@ impl Run<'_, '_> {
         let sum: f64 = rates.iter().sum::<f64>() * plays;
         let early = &rates[..rates.len().min((30.0 / plays).round() as usize)];
         let stalled = (self.stalled + missing) / media;
+        let startup = self.startup.unwrap_or(LIMIT);
         Outcome {
             bitrate: sum / plays / (rates.len().max(1) as f64),
             early: early.iter().sum::<f64>() / (early.len().max(1) as f64),
             stalled,
-            startup: self.startup.unwrap_or(LIMIT),
+            startup,
+            waits: startup + stalled * media,
             switches: steps().filter(|step| *step > 0.0).count() as f64,
             qoe: sum / media - 4.3 * stalled - steps().sum::<f64>() / media,
         }

@@ -121,6 +121,7 @@ mod tests {
     use crate::purge::stand_in::StandIn;
     use crate::purge::{Stamp, Subject, Verdict};
     use crate::redis::scratch::{Server, eventually, run};
+    use crate::session::Sessions;
 
     const CONFIG: &str = "[[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:1\"\n";
 
@@ -138,6 +139,7 @@ mod tests {
             engine: Engine::new(64 << 20, None, Arc::clone(&purges)),
             purges,
             life: Life::new(),
+            sessions: Sessions::new(&config, None),
         };
         Admin {
             parts,

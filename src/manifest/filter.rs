@@ -8,6 +8,8 @@
 //! [`cap`] is neither promise nor wish but policy, and gives way: every group keeps rungs, so that
 //! each device keeps a ladder.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::config::adapt::Filter;
 use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
 use crate::manifest::plan::Kept;
@@ -106,34 +108,58 @@ pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
 /// its `rungs_min` lowest qualities, however high they are; copies count as one.
 #[must_use]
 pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
+    let mut qualities: HashMap<usize, BTreeSet<u64>> = HashMap::new();
+    for rung in &ladder.rungs {
+        qualities
+            .entry(rung.group)
+            .or_default()
+            .insert(rung.bandwidth);
+    }
     let lower = |rung: &Rung| {
-        let members = ladder.rungs.iter().filter(|r| r.group == rung.group);
-        let mut lower: Vec<u64> = members
-            .map(|member| member.bandwidth)
-            .filter(|&bandwidth| bandwidth < rung.bandwidth)
-            .collect();
-        lower.sort_unstable();
-        lower.dedup();
-        lower.len()
+        let members = qualities.get(&rung.group);
+        let lower = members.map(|members| members.range(..rung.bandwidth).take(rungs_min));
+        lower.map_or(0, Iterator::count)
     };
-    let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
     Kept {
         rungs: ladder.rungs.iter().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
     }
 }
 
-/// The rung at index `rung` alone, with its redundant copies.
+/// The rung at index `rung` alone, with its redundant copies, and of every other period the one
+/// that is most like it.
 #[must_use]
 pub fn single(ladder: &Ladder, rung: usize) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
-    let chosen = ladder.rungs.get(rung).map(|r| original(rung, r));
-    let rungs = ladder.rungs.iter().enumerate();
-    let stays = |(index, rung)| Some(original(index, rung)) == chosen;
+    let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
+    if let Some(wanted) = ladder.rungs.get(rung) {
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            let best = chosen.entry(rung.period).or_insert((index, rung));
+            if unlikeness(wanted, rung) < unlikeness(wanted, best.1) {
+                *best = (index, rung);
+            }
+        }
+        chosen.insert(wanted.period, (rung, wanted));
+    }
+    let stays = |(index, rung): (usize, &Rung)| {
+        let best = chosen.get(&rung.period);
+        best.is_some_and(|best| original(best.0, best.1) == original(index, rung))
+    };
     Kept {
-        rungs: rungs.map(stays).collect(),
+        rungs: ladder.rungs.iter().enumerate().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
     }
+}
+
+/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more
+/// bit/s than wanted.
+fn unlikeness(wanted: &Rung, other: &Rung) -> (bool, bool, u64) {
+    let family = |rung: &Rung| rung.codecs.split('.').next().map(str::to_ascii_lowercase);
+    (
+        family(wanted) != family(other) || wanted.range != other.range,
+        other.bandwidth > wanted.bandwidth,
+        other.bandwidth.abs_diff(wanted.bandwidth),
+    )
 }
 
 /// The conditions of a filter on rungs, each with what it is called.

@@ -6,7 +6,6 @@ mod group;
 mod layout;
 mod line;
 mod media;
-pub mod segments;
 pub mod server;
 pub mod timeline;
 mod variant;
@@ -80,6 +79,7 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
                 codecs: variant.codecs.to_owned(),
                 range: variant.dynamic_range().filter(|_| has_video),
                 group: place.group,
+                period: 0,
                 copy_of: place.copy_of,
                 has_video,
                 score: variant.score,

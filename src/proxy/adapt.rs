@@ -25,6 +25,7 @@ use pingora::http::ResponseHeader;
 use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Filter, Mode};
+use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
 use crate::manifest::ladder::Ladder;
@@ -50,8 +51,12 @@ use decision::Case;
 use guest::Guest;
 use personal::{CMSD_DYNAMIC, Personal};
 
-/// Whether the manifest that `route` names, if it is one, may be made for its client.
-pub(super) fn concerns(route: &Route) -> bool {
+/// Whether the manifest that `route` names, if it is one, may be made for its client. To a cache
+/// (a node behind this one, or a CDN) goes what is the same for all.
+pub(super) fn concerns(route: &Route, request: &HeaderMap) -> bool {
+    if request.contains_key(CDN_LOOP) && route.purpose != Purpose::Adaptive {
+        return false;
+    }
     let adapt = &route.site.adapt;
     let is_changed = adapt.mode != Mode::Off
         || adapt.steering.is_some()
@@ -175,6 +180,9 @@ impl Visit<'_> {
             belief,
         };
         let decision = case.decide().map_err(|error| refused(kind, &error))?;
+        if !manifest.is_dynamic() {
+            self.look_ahead(manifest.ladder(), &decision.plan);
+        }
         if decision.plan.is_empty() && decision.hint.is_none() {
             METRICS.manifests.of(kind, Made::Unchanged).inc();
             return Ok(None);
@@ -184,6 +192,23 @@ impl Visit<'_> {
             bytes: manifest.write(&decision.plan),
             hint: decision.hint,
         }))
+    }
+
+    /// Has brought what the player asks for next: the beginning of the rung that it starts with.
+    /// Of an MPD that is asked for again and again, nobody knows where its players are.
+    fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
+        let is_kept = |index: &usize| match &plan.kept {
+            Some(kept) => kept.rungs.get(*index) == Some(&true),
+            None => true,
+        };
+        let listed = (0..ladder.rungs.len()).find(is_kept);
+        let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));
+        let Some(first) = rung.map(|rung| &rung.first) else {
+            return;
+        };
+        let uris = [&first.playlist, &first.init, &first.segment];
+        let uris = uris.into_iter().flatten().cloned().collect();
+        self.edge.prefetch.manifest(&self.route, uris);
     }
 
     /// What the request chooses, and what that leaves of what the operator shows.
@@ -201,6 +226,7 @@ impl Visit<'_> {
     fn mode(&self, kind: ManifestKind, choice: &Choice) -> Mode {
         match self.route.site.adapt.mode {
             Mode::Off => Mode::Off,
+            _ if self.headers.contains_key(CDN_LOOP) => Mode::Off,
             mode => match choice.mode.unwrap_or(mode) {
                 Mode::Server if kind == ManifestKind::Dash => Mode::Hint,
                 mode => mode,

@@ -1,7 +1,8 @@
 //! Whose request it is, what its connection has carried, and what its player says.
 //!
 //! What was carried before counts for whom it was sent to, what is carried from now on for whoever
-//! asks now. Sites whose manifests are left alone measure nobody.
+//! asks now. Sites whose manifests are left alone measure nobody, and a cache that asks for many
+//! is no client.
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -9,6 +10,7 @@ use pingora::proxy::Session;
 
 use crate::clock;
 use crate::config::adapt::{Carrier, Mode};
+use crate::http::via::CDN_LOOP;
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::meter::Bearer;
@@ -19,17 +21,20 @@ use crate::session::who::Who;
 
 /// Takes a request in, before it is answered.
 pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
-    let Some(route) = exchange.route.as_ref().filter(|route| is_measured(route)) else {
+    let header = session.req_header();
+    let route = exchange.route.as_ref();
+    let is_of_cache = header.headers.contains_key(CDN_LOOP);
+    let Some(route) = route.filter(|route| is_measured(route) && !is_of_cache) else {
         return;
     };
-    let header = session.req_header();
     let report = cmcd::of_request(header.uri.query(), &header.headers);
     let bearer = bearer(edge, route, (exchange, session), report.as_ref());
-    if let Some(report) = report {
+    if let Some(report) = &report {
         let site = &route.site.name;
         edge.sessions
-            .reported(site, bearer.who, &bearer.client, &report, clock::now());
+            .reported(site, bearer.who, &bearer.client, report, clock::now());
     }
+    exchange.report = report;
     exchange.bearer = Some(bearer.clone());
     if let Some(active) = exchange.active.as_ref().filter(|_| edge.metered) {
         active.carries_for(bearer);

@@ -17,6 +17,7 @@ use crate::proxy::storage::Handoff;
 use crate::proxy::upstream::Destination;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
+use crate::session::cmcd::Report;
 
 /// What is known of one request. Made before its head is looked at, dropped after its last byte.
 pub struct Exchange {
@@ -58,6 +59,8 @@ pub struct Exchange {
     pub(super) reason: Option<&'static str>,
     /// Whose it is, where anybody wants to know.
     pub(super) bearer: Option<Bearer>,
+    /// What the player says of itself.
+    pub(super) report: Option<Report>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -90,6 +93,7 @@ impl Exchange {
             bodiless: false,
             reason: None,
             bearer: None,
+            report: None,
             active: None,
             in_flight: None,
         }

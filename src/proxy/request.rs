@@ -17,11 +17,12 @@ use crate::cache::reader::Reader;
 use crate::clock;
 use crate::config::Profile;
 use crate::http::forward::Fields;
-use crate::http::range::{self, Ranges};
+use crate::http::range::{self, Ranges, Wanted};
 use crate::http::via;
 use crate::http::wishes::Wishes;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::metrics::{Closed, METRICS, Outcome};
+use crate::prefetch;
 use crate::proxy::adapt::serve::{self, Manifest, Served};
 use crate::proxy::adapt::{self, Visit};
 use crate::proxy::answer::{self, Part};
@@ -235,7 +236,7 @@ async fn open(
     };
     let header = session.req_header();
     let ranges = range::parse(&header.method, &header.headers);
-    let manifest = adapt::concerns(&route).then(|| route.clone());
+    let manifest = adapt::concerns(&route, &header.headers).then(|| route.clone());
     let want = match &ranges {
         Ranges::Spans(spans) if manifest.is_none() => spans.first().copied(),
         Ranges::Spans(_) | Ranges::Whole | Ranges::TooMany => None,
@@ -246,6 +247,7 @@ async fn open(
         head_only: header.method == Method::HEAD && manifest.is_none(),
         ..ask(edge, source, route, &header.headers)
     };
+    let is_get = header.method == Method::GET;
     let supply = ask.supply();
     let is_told = source.site.profile == Profile::General;
     let opened = if is_told && exchange.protocol == Protocol::Http11 {
@@ -253,9 +255,11 @@ async fn open(
     } else {
         edge.engine.open(ask).await
     };
+    let want = Some(want.unwrap_or(Wanted::Span(0, u64::MAX))).filter(|_| is_get);
     match opened {
         Opened::Object { object, how, own } => {
             exchange.answered(how);
+            look_ahead(exchange, edge, (&object, how), want);
             if let Some(route) = manifest {
                 let visit = visit(session, exchange, edge, route);
                 let engine = Arc::clone(&edge.engine);
@@ -399,6 +403,24 @@ fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> R
         min_send_rate: edge.server.min_send_rate,
     });
     Ok(())
+}
+
+/// Lets it be looked for what is asked for next; `want` is nothing for a HEAD.
+fn look_ahead(
+    exchange: &Exchange,
+    edge: &Edge,
+    (object, how): (&Arc<Object>, How),
+    want: Option<Wanted>,
+) {
+    if let (Some(route), Some(Wanted::Span(first, _))) = (&exchange.route, want) {
+        edge.prefetch.served(&prefetch::Served {
+            route,
+            object,
+            how,
+            first,
+            report: exchange.report.as_ref(),
+        });
+    }
 }
 
 /// What the making of a manifest depends on beside it.

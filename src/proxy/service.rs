@@ -109,7 +109,8 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
             ..Report::default()
         };
         let (who, client) = (bearer.who, &bearer.client);
-        edge.sessions.reported(site, who, client, &report, clock::now());
+        edge.sessions
+            .reported(site, who, client, &report, clock::now());
     }
     let healthy = edge.pathways.healthy(site);
     let standing = Standing {
@@ -125,12 +126,7 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
 }
 
 /// Takes posted events in. They name their session themselves: posts come from anywhere.
-async fn collect(
-    session: &mut Session,
-    exchange: &Exchange,
-    edge: &Edge,
-    route: &Route,
-) -> Answer {
+async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route: &Route) -> Answer {
     let headers = &session.req_header().headers;
     let kind = headers
         .get(CONTENT_TYPE)
@@ -157,7 +153,8 @@ async fn collect(
         };
         let id = edge.sessions.read(site, sid, now);
         let who = id.map_or_else(|| edge.sessions.named(site, sid), |id| id.who);
-        edge.sessions.reported(site, who, &client, &event.report, now);
+        edge.sessions
+            .reported(site, who, &client, &event.report, now);
     }
     METRICS.posts.of(Posted::Taken).inc();
     Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local)

@@ -16,6 +16,7 @@
 
 mod harness;
 
+mod adapt;
 mod big;
 mod collapse;
 mod dead;

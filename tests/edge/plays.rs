@@ -115,21 +115,21 @@ async fn hls_dash_and_mp4_play_to_the_end_and_every_byte_is_the_stores() {
         .run()
         .await;
 
-    // ffmpeg resolves what an MPD names against the URL it was given, not the one it was sent to.
-    let moved = edge.get("/adaptive_stream/title.mpd").await.whole(307);
     for target in [
         "/plays/title/master.m3u8",
         "/plays/title/manifest.mpd",
         "/plays/title/whole.mp4",
         "/stream/title",
         "/adaptive_stream/title",
-        moved.header("location"),
+        "/adaptive_stream/title.mpd",
     ] {
         plays_to_the_end(&edge.url(target)).await;
     }
 
     for (name, bytes) in &title.files {
-        let answer = edge.get(&format!("/plays/title/{name}")).await.whole(200);
+        // Without a session, which manifests would lead below.
+        let target = format!("/plays/title/{name}?mode=off");
+        let answer = edge.get(&target).await.whole(200);
         assert_same(&answer.body, bytes);
         let was_played = PLAYED.iter().any(|stream| name.starts_with(stream));
         assert!(

@@ -53,9 +53,9 @@ fn stays(list: &[bool], place: Option<usize>) -> bool {
 }
 
 /// The representations of a set, and whether they are marked.
-fn members<'o, 'a, 'm>(
+fn members<'o, 'a>(
     offer: &'o Offer<'a>,
-    marks: &'m [bool],
+    marks: &[bool],
     set: &Set<'a>,
 ) -> impl Iterator<Item = (&'o Representation<'a>, bool)> + Clone {
     let own = offer.representations.get(set.representations.clone());

@@ -93,14 +93,18 @@ impl Case<'_> {
         let kept = kept.filter(|it| it.rungs.contains(&false) || it.renditions.contains(&false));
         let start =
             start.filter(|index| kept.as_ref().is_none_or(|kept| is_set(&kept.rungs, *index)));
-        let plan = Plan {
+        let mut plan = Plan {
             rebase: self.visit.rebase(self.guest),
             start,
             steering: self.steering(),
             cmcd: self.cmcd(),
-            refresh: self.refresh(most),
+            refresh: None,
             kept,
         };
+        // What is off and the same for all is asked for again as it was.
+        if self.is_dynamic && !(self.mode == Mode::Off && plan.is_empty()) {
+            plan.refresh = self.refresh(most);
+        }
         let hint = self.hint(&candidates);
         Ok(Decision { plan, hint })
     }
@@ -235,7 +239,7 @@ impl Case<'_> {
             let mark = if chosen.is_empty() { "" } else { "&" };
             chosen = format!("{chosen}{mark}{SUSTAINED}={most}");
         }
-        if !self.is_dynamic || rebase.is_none() && chosen.is_empty() {
+        if rebase.is_none() && chosen.is_empty() {
             return None;
         }
         let prefix = rebase.map(|rebase| rebase.prefix).unwrap_or_default();

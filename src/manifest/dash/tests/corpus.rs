@@ -23,7 +23,7 @@ fn shared() -> PathBuf {
 pub(super) fn specimens() -> Vec<(String, Vec<u8>)> {
     let fixtures = ALL
         .iter()
-        .map(|text| (text[..60].to_owned(), text.as_bytes().to_vec()));
+        .map(|text| (text.chars().take(60).collect(), text.as_bytes().to_vec()));
     let found = corpus::manifests(&["mpd"]);
     let found = found
         .into_iter()
@@ -213,11 +213,10 @@ fn without_young(text: Vec<u8>) -> String {
         ("ClientDataReporting>", "ClientDataReporting>"),
         ("ContentSteering default", "ContentSteering>"),
     ] {
-        if let Some(found) = text.find(start) {
-            let from = text[..found].rfind('<').unwrap();
-            let behind = found + start.len();
-            let to = text[behind..].find(end).unwrap() + behind + end.len();
-            text.replace_range(from..to, "");
+        if let Some((before, rest)) = text.split_once(start) {
+            let (before, _) = before.rsplit_once('<').unwrap();
+            let (_, after) = rest.split_once(end).unwrap();
+            text = format!("{before}{after}");
         }
     }
     text

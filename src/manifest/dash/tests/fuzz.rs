@@ -76,8 +76,15 @@ fn check(input: &[u8]) -> bool {
         });
         let written = mpd.write(&plan);
         let again = Mpd::parse(&written).unwrap();
-        let groups = |mpd: &Mpd<'_>| mpd.ladder().rungs.is_empty();
-        assert_eq!(groups(&mpd), groups(&again));
+        assert_eq!(
+            mpd.ladder().rungs.is_empty(),
+            again.ladder().rungs.is_empty()
+        );
+        let empty = |mpd: &Mpd<'_>| {
+            let sets = mpd.offer.sets.iter();
+            sets.filter(|set| set.representations.is_empty()).count()
+        };
+        assert!(empty(&again) <= empty(&mpd), "a set has been emptied");
     }
     true
 }
