@@ -29,6 +29,7 @@ mod memory;
 mod operation;
 mod parts;
 mod plays;
+mod prefetch;
 mod purging;
 mod redis_faults;
 mod rules;
