@@ -3,6 +3,7 @@
 //! `manifests` prints times beside those of copies in the same run; `manifests count WHAT TIMES`
 //! does one thing that often, for a tool that counts instructions and allocations.
 
+#[path = "manifests/dash.rs"]
 mod dash;
 
 fn main() {

@@ -1,4 +1,4 @@
-//! The admin listener: metrics, health, purges, and what the cache knows of a URL.
+//! The admin listener: metrics, health, purges, what the cache knows of a URL, who plays.
 //!
 //! It has its own address, loopback by default. With a token configured everything but the two
 //! health checks asks for it. Answers are text or JSON, whole and short.
@@ -22,12 +22,14 @@ use crate::proxy::watch::Protocol;
 use crate::purge::log::Purges;
 use crate::purge::shields::Shields;
 use crate::redis::Redis;
+use crate::session::Sessions;
 
 pub mod explain;
 pub mod health;
 pub mod process;
 pub mod purge;
 pub mod reply;
+pub mod sessions;
 pub mod target;
 pub mod token;
 
@@ -53,6 +55,8 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     /// The node's life.
     pub life: Arc<Life>,
+    /// The sessions.
+    pub sessions: Arc<Sessions>,
 }
 
 impl Admin {
@@ -96,6 +100,7 @@ impl Admin {
             Page::Readyz => health::reply(&self.health()),
             Page::Metrics => self.metrics(),
             Page::Nodes => Reply::json(&self.parts.purges.nodes().await),
+            Page::Sessions => self.sessions(target.query().unwrap_or("")),
             Page::Explain => self.explain(target.query().unwrap_or("")).await,
             Page::Purge => self.purge(session).await,
             Page::Drain => self.drain(&method),
@@ -171,6 +176,7 @@ GET    /metrics              Prometheus metrics
 GET    /healthz              200 while the process runs
 GET    /readyz               200 while requests are welcome, else 503 and why not
 GET    /v1/nodes             the nodes that share this Redis
+GET    /v1/sessions?limit=N  the sessions that play, the one heard of last first
 GET    /v1/explain?url=URL   what the cache knows of a URL, and what a request would meet
 POST   /v1/purge             purge what a JSON object names, one of
                              {\"url\": \"http://host/path\"}
@@ -192,6 +198,7 @@ enum Page {
     Readyz,
     Metrics,
     Nodes,
+    Sessions,
     Explain,
     Purge,
     Drain,
@@ -205,6 +212,7 @@ impl Page {
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
             "/v1/nodes" => Self::Nodes,
+            "/v1/sessions" => Self::Sessions,
             "/v1/explain" => Self::Explain,
             "/v1/purge" => Self::Purge,
             "/v1/drain" => Self::Drain,
@@ -231,6 +239,7 @@ impl Page {
             | Self::Readyz
             | Self::Metrics
             | Self::Nodes
+            | Self::Sessions
             | Self::Explain => "GET, HEAD",
         }
     }
@@ -260,6 +269,7 @@ mod tests {
             "/",
             "/metrics",
             "/v1/nodes",
+            "/v1/sessions",
             "/v1/explain",
             "/v1/purge",
             "/v1/drain",

@@ -82,9 +82,12 @@ pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 /// longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// Sessions that a node keeps: with what is known of each (about 600 bytes) 40 MB. Beyond it the
+/// Sessions that a node keeps: with what is known of each (about 1300 bytes) 85 MB. Beyond it the
 /// one that was silent longest goes.
 pub const SESSIONS_MAX: usize = 65_536;
+
+/// Sessions that the admin listener lists at once.
+pub const SESSIONS_LISTED_MAX: usize = 1000;
 
 /// Clients and networks that a node keeps beliefs of, each; about 200 bytes a client.
 pub const CLIENTS_MAX: usize = 131_072;

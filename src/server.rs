@@ -192,6 +192,7 @@ impl Node {
                 purges: Arc::clone(&self.purges),
                 engine: Arc::clone(&self.engine),
                 life: Arc::clone(&self.life),
+                sessions: Arc::clone(&self.sessions),
             },
         );
         let gate = Gate::of_admin();

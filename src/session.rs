@@ -1,6 +1,6 @@
 //! Who a client is, and how fast: what requests have shown, kept where the next one finds it.
 //!
-//! The pure parts: [`id`] (signed session ids), [`secret`] (what they are made
+//! The pure parts: [`id`] and [`who`] (signed session ids, names), [`secret`] (what they are made
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
 //! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
 //! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
@@ -34,6 +34,7 @@ pub mod start;
 pub mod steering;
 pub mod table;
 pub mod tcp_info;
+pub mod who;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -58,41 +59,7 @@ use outbox::Outbox;
 use sample::Sample;
 use secret::{Domain, Keyring, SECRET_BYTES};
 use sites::Sites;
-
-/// Who a request belongs to, by the best name there is: session id, CMCD `sid`, or client.
-///
-/// It is a truncated keyed hash, whose lowest bit is the arm, so that whoever can name a session
-/// knows how it plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Who(pub [u8; 16]);
-
-impl Who {
-    /// Makes a name of a hash.
-    #[must_use]
-    pub fn new(hash: [u8; 16], arm: Arm) -> Self {
-        let mut bits = u128::from_be_bytes(hash);
-        bits = match arm {
-            Arm::Hinted => bits & !1,
-            Arm::Holdout => bits | 1,
-        };
-        Self(bits.to_be_bytes())
-    }
-
-    /// How the session plays.
-    #[must_use]
-    pub fn arm(self) -> Arm {
-        match u128::from_be_bytes(self.0) & 1 {
-            0 => Arm::Hinted,
-            _ => Arm::Holdout,
-        }
-    }
-
-    /// The beginning of the name in hexadecimal digits, for people.
-    #[must_use]
-    pub fn short(self) -> String {
-        format!("{:012x}", u128::from_be_bytes(self.0) >> 80)
-    }
-}
+use who::Who;
 
 /// The tables of sessions and clients.
 pub struct Sessions {

@@ -121,6 +121,7 @@ mod tests {
     use crate::purge::stand_in::StandIn;
     use crate::purge::{Stamp, Subject, Verdict};
     use crate::redis::scratch::{Server, eventually, run};
+    use crate::session::Sessions;
 
     const CONFIG: &str = "[[site]]\nhosts = [\"*\"]\norigin = \"http://127.0.0.1:1\"\n";
 
@@ -137,6 +138,7 @@ mod tests {
             redis: None,
             engine: Engine::new(64 << 20, None, Arc::clone(&purges)),
             purges,
+            sessions: Sessions::new(&config, None),
             life: Life::new(),
         };
         Admin {

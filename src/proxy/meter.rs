@@ -127,7 +127,7 @@ mod tests {
     fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
-            who: Who::named([who; 16]),
+            who: Who([who; 16]),
             client: Client::default(),
         }
     }
@@ -154,7 +154,7 @@ mod tests {
     fn carried(meter: &mut Meter) -> Option<(u8, u64, u64)> {
         let Measured { bearer, sample } = meter.take()?;
         let busy = u64::try_from(sample.busy.as_millis()).unwrap();
-        Some((bearer.who.bytes()[0], sample.bytes, busy))
+        Some((bearer.who.0[0], sample.bytes, busy))
     }
 
     #[test]

@@ -14,9 +14,9 @@ use subtle::ConstantTimeEq;
 
 use crate::clock::UnixMillis;
 use crate::limits;
-use crate::session::Who;
 use crate::session::holdout::Arm;
 use crate::session::secret::{Domain, Key, Keyring};
+use crate::session::who::Who;
 
 /// Bytes that are signed.
 const BODY_BYTES: usize = 13;

@@ -11,7 +11,6 @@ use crate::clock::UnixMillis;
 use crate::limits;
 use crate::metrics::{METRICS, ShareResult};
 use crate::session::Live;
-use crate::session::Who;
 use crate::session::belief::Belief;
 use crate::session::client::Client;
 use crate::session::cmcd::Report;
@@ -24,6 +23,7 @@ use crate::session::population::{Distribution, Network};
 use crate::session::record::{Kind, Place, Record};
 use crate::session::sample::Sample;
 use crate::session::table::Table;
+use crate::session::who::Who;
 
 /// Everything that is known here.
 pub struct Knowledge {

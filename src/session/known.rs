@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use crate::session::Who;
 use crate::session::belief::Belief;
+use crate::session::who::Who;
 
 /// Sessions heard of so shortly one after the other play at the same time. It is longer than a
 /// segment takes, and shorter than it takes to choose the next title.

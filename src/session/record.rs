@@ -19,10 +19,10 @@ use bytes::{Buf, BufMut};
 
 use crate::clock::UnixMillis;
 use crate::limits;
-use crate::session::Who;
 use crate::session::belief::Belief;
 use crate::session::estimator::Estimate;
 use crate::session::population::Network;
+use crate::session::who::Who;
 
 /// The form described above.
 const FORM: u8 = b'2';

@@ -20,10 +20,10 @@ use crate::redis::connect::Link;
 use crate::redis::pool::{Fault, Lane};
 use crate::redis::{Ask, Redis};
 use crate::session::Sessions;
-use crate::session::Who;
 use crate::session::client::Client;
 use crate::session::record::{self, Place, Record};
 use crate::session::secret::SECRET_BYTES;
+use crate::session::who::Who;
 
 /// How often the secret is looked up: Redis may have lost it, and other nodes drawn another.
 const SECRET_EVERY: Duration = Duration::from_secs(10);

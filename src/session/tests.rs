@@ -48,15 +48,6 @@ fn plays(node: &Sessions, who: Who, client: &Client, now: UnixMillis) {
 }
 
 #[test]
-fn a_name_tells_the_arm_and_shows_its_beginning() {
-    for arm in [Arm::Hinted, Arm::Holdout] {
-        assert_eq!(Who::new([0xab; 16], arm).arm(), arm);
-        assert_eq!(Who::new([0xab; 16], arm).short(), "abababababab");
-    }
-    assert_eq!(Who::new([0; 16], Arm::Hinted).short(), "000000000000");
-}
-
-#[test]
 fn ids_are_read_where_they_were_minted_and_elsewhere_refused() {
     let (a, b) = (alone(""), alone(""));
     let now = UnixMillis(1_800_000_000_000);
