@@ -120,6 +120,7 @@ pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
         let lower = members.map(|members| members.range(..rung.bandwidth).take(rungs_min));
         lower.map_or(0, Iterator::count)
     };
+    let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
     Kept {
         rungs: ladder.rungs.iter().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
