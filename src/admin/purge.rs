@@ -138,6 +138,7 @@ mod tests {
             redis: None,
             engine: Engine::new(64 << 20, None, Arc::clone(&purges)),
             purges,
+            sessions: Sessions::new(&config, None),
             life: Life::new(),
             sessions: Sessions::new(&config, None),
         };
