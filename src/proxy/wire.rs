@@ -271,7 +271,8 @@ mod tests {
         let watch = Watch::new(ticket());
         let mut wire = Wire::new(Box::new(stream), Arc::clone(&watch));
         let request = watch.begin(Protocol::Http11);
-        request.carries_for(bearer(&site(), 7));
+        request.carries_for(0, bearer(&site(), 7));
+        request.meter();
         let takes = tokio::spawn(async move {
             // Far more than the kernel holds, and a wait: there is busy time to see.
             tokio::time::sleep(4 * SAMPLE_BUSY_MIN).await;
@@ -304,7 +305,8 @@ mod tests {
         wire.write_all(b"body").await.unwrap();
         assert_eq!(read(&mut client).await, "body");
         assert!(!watch.wants_reading());
-        request.carries_for(bearer(&site(), 1));
+        request.carries_for(0, bearer(&site(), 1));
+        request.meter();
         assert!(watch.wants_reading());
         wire.write_all(b"more").await.unwrap();
         assert!(!watch.wants_reading(), "read a moment ago");

@@ -519,3 +519,84 @@ async fn segments_of_a_session_withdraw_what_its_manifest_told_the_player() {
     assert_eq!(edge.get("/t/other.m4s").await.header("cmsd-dynamic"), "");
     assert_eq!(edge.get("/~x/t/540p.m3u8").await.header("cmsd-dynamic"), "");
 }
+
+/// Rungs far enough apart to choose among, within what order tells hls.js.
+const LADDER: [(&str, u64); 3] = [("low", 800_000), ("middle", 1_600_000), ("high", 3_000_000)];
+
+fn ladder() -> String {
+    let rungs = LADDER.map(|(name, bandwidth)| {
+        format!(
+            "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={bandwidth},\
+             RESOLUTION=640x360,CODECS=\"avc1.4d401e\"\n{name}.m3u8\n"
+        )
+    });
+    format!("#EXTM3U\n{}", rungs.concat())
+}
+
+/// Plays a session whose player reports 30 Mbit/s.
+async fn fast_session(edge: &Edge) {
+    let text = master(edge, "/t/ladder.m3u8").await.text();
+    assert_eq!(
+        bandwidths(&text)[0],
+        "800000",
+        "nothing is known: the author's order"
+    );
+    let own = session(&text);
+    for _ in 0..6 {
+        let target = format!("/{own}/t/180p/01.m4s?CMCD=mtp%3D30000%2Cot%3Dv");
+        edge.get(&target).await.whole(200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_showed_more_starts_higher_in_its_next_session() {
+    let origin = origin().await;
+    origin.put("/t/ladder.m3u8", ladder().into());
+    let edge = builder(&origin)
+        .set("site.adapt.holdout_percent", 0)
+        .run()
+        .await;
+    fast_session(&edge).await;
+    let next = master(&edge, "/t/ladder.m3u8").await;
+    let listed = next.text();
+    assert_ne!(bandwidths(&listed)[0], "800000", "{listed}");
+    assert_eq!(bandwidths(&listed).len(), 3, "the ladder stays");
+    let told = next.header("cmsd-dynamic");
+    assert!(told.contains(";etp=") && told.contains(";mb="), "{told}");
+    let mpd = master(&edge, "/t/manifest.mpd").await.text();
+    assert!(mpd.contains("CMCDParameters"), "{mpd}");
+    assert!(
+        edge.metric("weir_hints_total", &[("result", "given")])
+            .await
+            >= 1.0
+    );
+    let off = edge.get("/t/ladder.m3u8?mode=off").await.whole(200);
+    assert_eq!(off.text(), ladder());
+    let single = master(&edge, "/t/ladder.m3u8?mode=single").await.text();
+    assert_eq!(bandwidths(&single), ["3000000"]);
+    let stranger = edge
+        .request("GET", "/t/ladder.m3u8")
+        .header("user-agent", "another");
+    let stranger = stranger.send().await.whole(200);
+    assert_eq!(bandwidths(&stranger.text())[0], "800000");
+    assert_eq!(stranger.header("cmsd-dynamic"), "");
+}
+
+#[tokio::test]
+async fn sessions_of_the_holdout_are_told_nothing() {
+    let origin = origin().await;
+    origin.put("/t/ladder.m3u8", ladder().into());
+    let edge = builder(&origin)
+        .set("site.adapt.holdout_percent", 100)
+        .run()
+        .await;
+    fast_session(&edge).await;
+    let next = master(&edge, "/t/ladder.m3u8").await;
+    assert_eq!(bandwidths(&next.text())[0], "800000");
+    assert_eq!(next.header("cmsd-dynamic"), "");
+    assert!(
+        edge.metric("weir_hints_total", &[("result", "holdout")])
+            .await
+            >= 1.0
+    );
+}
