@@ -52,7 +52,14 @@ impl Knowledge {
     }
 
     /// The level to serve where the edge chooses.
-    pub(crate) fn serves(&self, rule: &Rule, rungs: &[Rung], segment: usize, movie: &Movie, now: f64) -> usize {
+    pub(crate) fn serves(
+        &self,
+        rule: &Rule,
+        rungs: &[Rung],
+        segment: usize,
+        movie: &Movie,
+        now: f64,
+    ) -> usize {
         let candidates = movie.candidates(Player::Dash, segment);
         let known = self.estimate(now).as_ref().map(Outlook::from);
         match known.or(self.prior.as_ref().map(Outlook::from)) {

@@ -194,7 +194,13 @@ impl Visit<'_> {
     }
 
     fn setting(&self, policy: Policy, rule: &Rule) -> (Setting<'_>, bool) {
-        setting(self.movie, self.kind, self.first, (policy, rule), self.prior)
+        setting(
+            self.movie,
+            self.kind,
+            self.first,
+            (policy, rule),
+            self.prior,
+        )
     }
 }
 
@@ -302,10 +308,16 @@ fn mean(outcomes: &[(Outcome, bool)], figure: Figure) -> f64 {
 
 fn table(half: &[&Trace], movie: &Movie) {
     for (name, kind) in PLAYERS {
-        let visits: Vec<_> = half.iter().map(|trace| visits(trace, movie, kind)).collect();
+        let visits: Vec<_> = half
+            .iter()
+            .map(|trace| visits(trace, movie, kind))
+            .collect();
         let all = |policy| -> Vec<Vec<(Outcome, bool)>> {
             let of = |visits: &Vec<Visit<'_>>| {
-                visits.iter().map(|visit| visit.under(policy, &RULE)).collect()
+                visits
+                    .iter()
+                    .map(|visit| visit.under(policy, &RULE))
+                    .collect()
             };
             visits.iter().map(of).collect()
         };
@@ -347,21 +359,40 @@ fn table(half: &[&Trace], movie: &Movie) {
 fn grid(half: &[&Trace], movie: &Movie) {
     let visits: Vec<Vec<Vec<Visit<'_>>>> = PLAYERS
         .iter()
-        .map(|(_, kind)| half.iter().map(|trace| visits(trace, movie, *kind)).collect())
+        .map(|(_, kind)| {
+            half.iter()
+                .map(|trace| visits(trace, movie, *kind))
+                .collect()
+        })
         .collect();
     for of in &visits {
         let mut z = Vec::new();
         for visit in of.iter().flatten() {
             let Some(prior) = visit.prior else { continue };
-            let got = (visit.trace.carries(visit.at, visit.at + 6.0) / 6.0).max(1e4).ln();
+            let got = (visit.trace.carries(visit.at, visit.at + 6.0) / 6.0)
+                .max(1e4)
+                .ln();
             z.push((got - prior.ln_mean, prior.variance));
         }
         for (low, high) in [(0.0, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 0.4), (0.4, 9.0)] {
-            let mut e: Vec<f64> = z.iter().filter(|(_, v)| *v >= low && *v < high).map(|(e, _)| *e).collect();
+            let mut e: Vec<f64> = z
+                .iter()
+                .filter(|(_, v)| *v >= low && *v < high)
+                .map(|(e, _)| *e)
+                .collect();
             e.sort_by(f64::total_cmp);
             let n = e.len();
-            if n < 20 { continue; }
-            println!("variance {low}-{high}: n {n} error quantiles 5 % {:+.2} 16 % {:+.2} 50 % {:+.2} 84 % {:+.2} 95 % {:+.2}", e[n/20], e[n*16/100], e[n/2], e[n*84/100], e[n*95/100]);
+            if n < 20 {
+                continue;
+            }
+            println!(
+                "variance {low}-{high}: n {n} error quantiles 5 % {:+.2} 16 % {:+.2} 50 % {:+.2} 84 % {:+.2} 95 % {:+.2}",
+                e[n / 20],
+                e[n * 16 / 100],
+                e[n / 2],
+                e[n * 84 / 100],
+                e[n * 95 / 100]
+            );
         }
     }
     let mut chance = fastrand::Rng::with_seed(1);
@@ -385,9 +416,25 @@ fn grid(half: &[&Trace], movie: &Movie) {
         let mut late = false;
         let mut pooled = vec![0.0; half.len()];
         for of in &visits {
-            let played: Vec<Vec<(Outcome, Outcome)>> = of.iter().map(|of| of.iter().map(|visit| (visit.under(Policy::Hint, &rule).0, visit.off)).collect()).collect();
+            let played: Vec<Vec<(Outcome, Outcome)>> = of
+                .iter()
+                .map(|of| {
+                    of.iter()
+                        .map(|visit| (visit.under(Policy::Hint, &rule).0, visit.off))
+                        .collect()
+                })
+                .collect();
             let differ = |figure: Figure| -> Vec<f64> {
-                played.iter().map(|pairs| pairs.iter().map(|(on, off)| figure(on) - figure(off)).sum::<f64>() / pairs.len().max(1) as f64).collect()
+                played
+                    .iter()
+                    .map(|pairs| {
+                        pairs
+                            .iter()
+                            .map(|(on, off)| figure(on) - figure(off))
+                            .sum::<f64>()
+                            / pairs.len().max(1) as f64
+                    })
+                    .collect()
             };
             let qoe = differ(|outcome| outcome.qoe);
             for (sum, one) in pooled.iter_mut().zip(&qoe) {
@@ -397,12 +444,18 @@ fn grid(half: &[&Trace], movie: &Movie) {
             let s = bootstrap(&differ(|outcome| outcome.startup));
             late |= s.mean > 0.0;
             let w = bootstrap(&differ(|outcome| outcome.stalled * 60.0 + outcome.startup));
-            line += &format!(" | {:+.4} {:+.4} {:+.2}s {:+.2}w", q.mean, q.low, s.mean, w.mean);
+            line += &format!(
+                " | {:+.4} {:+.4} {:+.2}s {:+.2}w",
+                q.mean, q.low, s.mean, w.mean
+            );
         }
         let sure = bootstrap(&pooled);
         tried.push((
             if late { sure.low - 1.0 } else { sure.low },
-            format!("{:+.4} {:+.4} {:+.4}{line} {rule:?}", sure.mean, sure.low, sure.high),
+            format!(
+                "{:+.4} {:+.4} {:+.4}{line} {rule:?}",
+                sure.mean, sure.low, sure.high
+            ),
         ));
     }
     tried.sort_by(|one, other| other.0.total_cmp(&one.0));

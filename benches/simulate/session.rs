@@ -188,7 +188,8 @@ impl Run<'_, '_> {
 
     fn serves(&self, rungs: &[Rung], number: usize) -> usize {
         let movie = self.setting.movie;
-        self.knowledge.serves(&self.setting.rule, rungs, number, movie, self.link.now())
+        self.knowledge
+            .serves(&self.setting.rule, rungs, number, movie, self.link.now())
     }
 
     fn outcome(&self, segments: usize) -> Outcome {
@@ -207,7 +208,11 @@ impl Run<'_, '_> {
             startup: self.startup.unwrap_or(LIMIT),
             switches: steps().filter(|step| *step > 0.0).count() as f64,
             first: rates.first().copied().unwrap_or(0.0),
-            fast: self.setting.knowledge.prior.map_or(0.0, |p| p.ln_mean.exp()),
+            fast: self
+                .setting
+                .knowledge
+                .prior
+                .map_or(0.0, |p| p.ln_mean.exp()),
             qoe: sum / media - 4.3 * stalled - steps().sum::<f64>() / media,
         }
     }
