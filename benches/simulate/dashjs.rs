@@ -1,6 +1,6 @@
 //! dash.js 5.2.1 with its dynamic strategy, after its first choice: `ThroughputRule` or `BolaRule`,
-//! with `InsufficientBufferRule`, `AbandonRequestsRule` and replacement of lower quality. Its memory
-//! of drops (`SwitchHistoryRule`) is left out.
+//! with `InsufficientBufferRule`, `AbandonRequestsRule` and replacement of lower quality. Its
+//! memory of drops (`SwitchHistoryRule`) is left out.
 
 use crate::ewma::Pair;
 use crate::movie::Rung;
