@@ -1,15 +1,15 @@
 //! Do hints help? Sessions of three players over measured links, with and without them.
 //!
 //! `make simulate`, or `cargo bench --bench simulate -- DIRECTORY`: traces and a ladder
-//! (`bbb.json`) in sabre's JSON form. Without a directory it looks beside the project, and does nothing where
-//! there is none.
+//! (`bbb.json`) in sabre's JSON form. Without a directory it looks beside the project, and does
+//! nothing where there is none.
 //!
 //! Clients play sessions of 60 s of media along each trace, one every two minutes, which must have
 //! played within 90 s. What is known before a session comes of the sessions before it, by the
-//! edge's own estimator and belief; a client's first session has no prior and is not counted. Every policy
-//! meets the same links, titles and priors. A hash of a trace's name decides which half it is in:
-//! the rule is tuned on one (`--tune`), and the other is reported. A trace counts once, however
-//! many sessions it has room for; intervals are of resampled traces.
+//! edge's own estimator and belief; a client's first session has no prior and is not counted.
+//! Every policy meets the same links, titles and priors. A hash of a trace's name decides which
+//! half it is in: the rule is tuned on one (`--tune`), and the other is reported. A trace counts
+//! once, however many sessions it has room for; intervals are of resampled traces.
 //!
 //! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, besides, what is measured with
 //! every answer from three samples on; the edge does not do that, since segments are for all);
