@@ -1,20 +1,26 @@
 //! Do hints help? Sessions of three players over measured links, with and without them.
 //!
-//! `cargo bench --bench simulate -- DIRECTORY` reads traces and a ladder in sabre's JSON form.
-//! Without a directory it looks beside the project, and does nothing where there is none.
+//! `make simulate`, or `cargo bench --bench simulate -- DIRECTORY`: traces and a ladder
+//! (`bbb.json`) in sabre's JSON form. Without a directory it looks beside the project, and does
+//! nothing where there is none.
 //!
-//! A client plays sessions of 60 s of media along its trace, one every two minutes. What is known
-//! before each of them comes from the sessions before it, as an edge would have measured them; the
-//! first has no prior and is not counted. Every policy meets the same links, titles and priors.
-//! Names of traces decide, by a hash, which half the rule is tuned on (`--tuning`) and which half
-//! is reported. A trace counts once, however many sessions it has room for.
+//! Clients play sessions of 60 s of media along each trace, one every two minutes, which must have
+//! played within 90 s. What is known before a session comes of the sessions before it, by the
+//! edge's own estimator and belief; a client's first session has no prior and is not counted.
+//! Every policy meets the same links, titles and priors. A hash of a trace's name decides which
+//! half it is in: the rule is tuned on one (`--tune`), and the other is reported. A trace counts
+//! once, however many sessions it has room for; intervals are of resampled traces.
 //!
-//! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, the same and what is measured in
-//! media answers, from three samples on; the edge does not do that); `cap` (rungs above what is sustained taken
-//! away); `single` (that one alone); `server` (one playlist whose segments the edge picks).
+//! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, besides, what is measured with
+//! every answer from three samples on; the edge does not do that, since segments are for all);
+//! `cap` (rungs above what is sustained taken away); `single` (that one alone); `server` (one
+//! playlist whose segments the edge picks one by one).
 //!
-//! What this cannot show: traces of one trip resemble each other more than evenings do; no player
-//! here shares its link; pictures cost nothing to decode.
+//! `QoE` a second of media is Mbit/s - 4.3 x the stalled share - the Mbit/s switched; what has not
+//! played is stalled, and the time to the first picture is told apart. `waits` is both in seconds.
+//!
+//! What this cannot show: no player here shares its link, pictures cost nothing to decode, and the
+//! next evening at home may resemble the last one more than the next two minutes in a tram do.
 
 #![expect(
     clippy::print_stdout,
@@ -34,39 +40,27 @@ mod player;
 mod session;
 mod shaka;
 mod trace;
+mod tune;
+mod visit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use weir::session::belief::Belief;
-use weir::session::start::{Candidate, Outlook, Player as Kind, RULE, Rule, own, reached};
+use weir::session::start::{Player as Kind, RULE};
 
-use crate::figures::bootstrap;
-use crate::knowledge::{Knowledge, aged, offered};
-use crate::link::Link;
+use crate::figures::{FIGURES, QOE, START, bootstrap, differences, mean};
 use crate::movie::Movie;
-use crate::player::Player;
-use crate::session::{LIMIT, Outcome, Setting, play};
+use crate::session::Outcome;
 use crate::trace::Trace;
+use crate::visit::{Policy, Visit, visits};
 
-/// What is done to the ladder.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Policy {
-    Off,
-    Hint,
-    Etp,
-    Cap,
-    Single,
-    Server,
-}
-
-const POLICIES: [Policy; 6] = [
-    Policy::Off,
-    Policy::Hint,
-    Policy::Etp,
-    Policy::Cap,
-    Policy::Single,
-    Policy::Server,
+const POLICIES: [(&str, Policy); 6] = [
+    ("off", Policy::Off),
+    ("hint", Policy::Hint),
+    ("etp", Policy::Etp),
+    ("cap", Policy::Cap),
+    ("single", Policy::Single),
+    ("server", Policy::Server),
 ];
 
 const PLAYERS: [(&str, Kind); 3] = [
@@ -75,26 +69,10 @@ const PLAYERS: [(&str, Kind); 3] = [
     ("Shaka", Kind::Shaka),
 ];
 
-/// Seconds from one session's beginning to the next one's.
-const EVERY: f64 = 120.0;
-/// Sessions of one trace at most.
-const SESSIONS: u64 = 8;
-/// Clients of one trace, that begin spread over that time.
-const CLIENTS: u32 = 8;
-/// Segments that a session may begin with.
-const SEGMENTS: usize = 150;
-/// Salts of the split and of titles.
-const HALF: u64 = 2;
-const TITLES: u64 = 1000;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let directory = arguments
-        .iter()
-        .find(|argument| !argument.starts_with('-'))
-        .map(PathBuf::from)
-        .or_else(beside);
-    let Some(directory) = directory else {
+    let named = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let Some(directory) = named.map(PathBuf::from).or_else(beside) else {
         println!("no traces: name a directory");
         return ExitCode::SUCCESS;
     };
@@ -106,22 +84,23 @@ fn main() -> ExitCode {
         }
     };
     let movie = Movie::read(&directory);
-    let tuning = arguments.iter().any(|argument| argument == "--tuning");
+    let tunes = arguments.iter().any(|argument| argument == "--tune");
     let half: Vec<&Trace> = traces
         .iter()
-        .filter(|trace| (trace.chance(HALF) % 2 == 0) == tuning)
-        .filter(|trace| trace.length() >= EVERY + LIMIT)
+        .filter(|trace| (trace.chance(HALF) % 2 == 0) == tunes && visit::suffices(trace))
         .collect();
-    println!(
-        "{} of {} traces: the {} half",
-        half.len(),
-        traces.len(),
-        if tuning { "tuning" } else { "reporting" }
-    );
-    if arguments.iter().any(|argument| argument == "--grid") {
-        grid(&half, &movie);
+    let of = |kind: Kind| {
+        half.iter()
+            .map(|trace| visits(trace, &movie, kind))
+            .collect()
+    };
+    let players: Vec<Vec<Vec<Visit<'_>>>> = PLAYERS.map(|(_, kind)| of(kind)).into();
+    println!("{} of {} traces", half.len(), traces.len());
+    if tunes {
+        tune::tune(&players);
     } else {
-        table(&half, &movie);
+        table(&players);
+        steady(&movie);
     }
     ExitCode::SUCCESS
 }
@@ -132,338 +111,92 @@ fn beside() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// A session that is to be played under several policies.
-struct Visit<'a> {
-    trace: &'a Trace,
-    movie: &'a Movie,
-    kind: Kind,
-    /// When it begins, in seconds of the trace, and with which segment.
-    at: f64,
-    first: usize,
-    prior: Option<Belief>,
-    /// How it goes by itself.
-    off: Outcome,
-}
-
-/// Sessions of a link's clients, but for each one's first.
-fn visits<'a>(trace: &'a Trace, movie: &'a Movie, kind: Kind) -> Vec<Visit<'a>> {
-    let mut visits = Vec::new();
-    for client in 0..CLIENTS {
-        let mut at = EVERY / f64::from(CLIENTS) * f64::from(client);
-        let mut prior = None;
-        for number in 0..SESSIONS {
-            if at + LIMIT > trace.length() {
-                break;
+/// Prints each policy's means, and the mean differences that it makes.
+fn table(players: &[Vec<Vec<Visit<'_>>>]) {
+    let names: Vec<&str> = FIGURES.iter().map(|figure| figure.0).collect();
+    println!("\n| | edited | {} |", names.join(" | "));
+    println!("|---|---{}|", "|---".repeat(names.len()));
+    for ((name, kind), traces) in PLAYERS.iter().zip(players) {
+        for (policy_name, policy) in POLICIES {
+            if policy != Policy::Etp || *kind == Kind::Shaka {
+                println!("| {name}, {policy_name} |{}", row(traces, policy));
             }
-            let salt = TITLES + u64::from(client) * 100 + number;
-            let mut visit = Visit {
-                trace,
-                movie,
-                kind,
-                at,
-                first: trace.chance(salt) as usize % SEGMENTS,
-                prior,
-                off: Outcome::default(),
-            };
-            let (off, seen) = visit.play(&visit.setting(Policy::Off, &RULE).0);
-            visit.off = off;
-            if number > 0 {
-                visits.push(visit);
-            }
-            at += EVERY;
-            prior = aged(seen, at);
         }
     }
-    visits
-}
-
-impl Visit<'_> {
-    fn play(&self, setting: &Setting<'_>) -> (Outcome, Option<Belief>) {
-        let mut player = player(self.kind, setting.rungs.len());
-        play(setting, Link::new(self.trace, self.at), player.as_mut())
-    }
-
-    /// How it goes under a policy, and whether that edits anything.
-    fn under(&self, policy: Policy, rule: &Rule) -> (Outcome, bool) {
-        let (setting, edited) = self.setting(policy, rule);
-        if edited {
-            (self.play(&setting).0, true)
-        } else {
-            (self.off, false)
-        }
-    }
-
-    fn setting(&self, policy: Policy, rule: &Rule) -> (Setting<'_>, bool) {
-        setting(
-            self.movie,
-            self.kind,
-            self.first,
-            (policy, rule),
-            self.prior,
-        )
-    }
-}
-
-fn player(kind: Kind, levels: usize) -> Box<dyn Player> {
-    match kind {
-        Kind::FirstListed => Box::new(hlsjs::HlsJs::new(levels)),
-        Kind::Dash => Box::new(dashjs::DashJs::new()),
-        Kind::Shaka => Box::new(shaka::Shaka::new()),
-    }
-}
-
-/// What a session is given, and whether that differs from what it would be given without knowledge.
-fn setting<'a>(
-    movie: &'a Movie,
-    kind: Kind,
-    first: usize,
-    (policy, rule): (Policy, &Rule),
-    prior: Option<Belief>,
-) -> (Setting<'a>, bool) {
-    let mut rungs = movie.rungs();
-    let mut candidates = movie.candidates(kind, first);
-    // Authors list a middle rung first.
-    let listed = reached(kind, &candidates, rungs.len() / 3);
-    let alone = |candidates: &[_]| match kind {
-        Kind::FirstListed => reached(kind, candidates, listed.min(candidates.len() - 1)),
-        Kind::Dash | Kind::Shaka => own(kind, candidates),
+    let gain = |(on, off): (Outcome, Outcome)| FIGURES[QOE].1(&on) - FIGURES[QOE].1(&off);
+    let of_trace = |trace: usize| {
+        let visits = players.iter().flat_map(|traces| &traces[trace]);
+        mean(visits.map(|visit| gain((visit.under(Policy::Hint, &RULE).0, visit.off))))
     };
-    let sustained = prior.map(|prior| rule.sustained(Outlook::from(&prior), &candidates));
-    let mut start = alone(&candidates);
-    let mut served = None;
-    let mut edited = false;
-    match (policy, sustained, prior) {
-        (Policy::Hint | Policy::Etp, _, Some(prior)) => {
-            let named = hinted(rule, &prior, &candidates, kind, listed);
-            edited = named.is_some();
-            start = named.unwrap_or(start);
-        }
-        (Policy::Cap, Some(top), _) => {
-            edited = top + 1 < rungs.len();
-            rungs.truncate(top + 1);
-            candidates = offered(&candidates, &rungs);
-            start = alone(&candidates);
-        }
-        (Policy::Single, Some(top), _) => {
-            edited = true;
-            rungs = vec![rungs[top]];
-            start = 0;
-        }
-        (Policy::Server, _, _) => {
-            edited = true;
-            served = Some(std::mem::replace(&mut rungs, vec![movie.rungs()[0]]));
-            start = 0;
-        }
-        _ => {}
-    }
-    let setting = Setting {
-        movie,
-        first,
-        rungs,
-        start,
-        served,
-        rule: *rule,
-        tells: policy == Policy::Etp && kind == Kind::Shaka,
-        knowledge: Knowledge::new(prior),
+    let traces = players.first().map_or(0, Vec::len);
+    let pooled = bootstrap(&(0..traces).map(of_trace).collect::<Vec<f64>>());
+    println!(
+        "\nhint, all players: QoE {:+.4} ({:+.4} to {:+.4})",
+        pooled.mean, pooled.low, pooled.high
+    );
+}
+
+fn row(traces: &[Vec<Visit<'_>>], policy: Policy) -> String {
+    let play = |visits: &Vec<Visit<'_>>| {
+        let under = |visit: &Visit<'_>| visit.under(policy, &RULE);
+        visits.iter().map(under).collect::<Vec<_>>()
     };
-    (setting, edited)
-}
-
-/// Where the rule has the player start. Candidates are in the manifest's order for it, and lowest
-/// first here.
-fn hinted(
-    rule: &Rule,
-    prior: &Belief,
-    candidates: &[Candidate],
-    kind: Kind,
-    listed: usize,
-) -> Option<usize> {
-    let mut order: Vec<usize> = (0..candidates.len()).collect();
-    if kind == Kind::FirstListed {
-        order.remove(listed);
-        order.insert(0, listed);
-    }
-    let manifest: Vec<_> = order.iter().map(|index| candidates[*index]).collect();
-    let named = rule.rung(prior, None, &manifest, kind)?;
-    Some(order[reached(kind, &manifest, named)])
-}
-
-/// A figure of an outcome.
-type Figure = fn(&Outcome) -> f64;
-
-const FIGURES: [(&str, Figure); 6] = [
-    ("Mbit/s", |outcome| outcome.bitrate),
-    ("first 30 s", |outcome| outcome.early),
-    ("stalled %", |outcome| 100.0 * outcome.stalled),
-    ("start s", |outcome| outcome.startup),
-    ("switches", |outcome| outcome.switches),
-    ("QoE", |outcome| outcome.qoe),
-];
-
-/// Means of a trace's sessions.
-fn mean(outcomes: &[(Outcome, bool)], figure: Figure) -> f64 {
-    let sum: f64 = outcomes.iter().map(|(outcome, _)| figure(outcome)).sum();
-    sum / outcomes.len().max(1) as f64
-}
-
-fn table(half: &[&Trace], movie: &Movie) {
-    for (name, kind) in PLAYERS {
-        let visits: Vec<_> = half
-            .iter()
-            .map(|trace| visits(trace, movie, kind))
-            .collect();
-        let all = |policy| -> Vec<Vec<(Outcome, bool)>> {
-            let of = |visits: &Vec<Visit<'_>>| {
-                visits
-                    .iter()
-                    .map(|visit| visit.under(policy, &RULE))
-                    .collect()
-            };
-            visits.iter().map(of).collect()
-        };
-        let off = all(Policy::Off);
-        for policy in POLICIES {
-            if policy == Policy::Etp && kind != Kind::Shaka {
-                continue;
-            }
-            let on = all(policy);
-            let played: usize = on.iter().map(Vec::len).sum();
-            let edited = on.iter().flatten().filter(|(_, edited)| *edited).count();
-            print!(
-                "| {name} {} | {:.0} % |",
-                format!("{policy:?}").to_lowercase(),
-                100.0 * edited as f64 / played.max(1) as f64
-            );
-            for (_, figure) in FIGURES {
-                let values: Vec<f64> = on.iter().map(|one| mean(one, figure)).collect();
-                print!(" {:.2}", bootstrap(&values).mean);
-                if policy != Policy::Off {
-                    let pairs = on.iter().zip(&off);
-                    let differ: Vec<f64> = pairs
-                        .map(|(on, off)| mean(on, figure) - mean(off, figure))
-                        .collect();
-                    let sure = bootstrap(&differ);
-                    print!(
-                        " ({:+.3}, {:+.3} to {:+.3})",
-                        sure.mean, sure.low, sure.high
-                    );
-                }
-                print!(" |");
-            }
-            println!();
-        }
-    }
-}
-
-/// Prints what sets of parameters are worth, best first: the pooled gain in QoE of hints over none.
-fn grid(half: &[&Trace], movie: &Movie) {
-    let visits: Vec<Vec<Vec<Visit<'_>>>> = PLAYERS
+    let played: Vec<_> = traces.iter().map(play).collect();
+    let edited = played
         .iter()
-        .map(|(_, kind)| {
-            half.iter()
-                .map(|trace| visits(trace, movie, *kind))
-                .collect()
-        })
-        .collect();
-    for of in &visits {
-        let mut z = Vec::new();
-        for visit in of.iter().flatten() {
-            let Some(prior) = visit.prior else { continue };
-            let got = (visit.trace.carries(visit.at, visit.at + 6.0) / 6.0)
-                .max(1e4)
-                .ln();
-            z.push((got - prior.ln_mean, prior.variance));
-        }
-        for (low, high) in [(0.0, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 0.4), (0.4, 9.0)] {
-            let mut e: Vec<f64> = z
-                .iter()
-                .filter(|(_, v)| *v >= low && *v < high)
-                .map(|(e, _)| *e)
-                .collect();
-            e.sort_by(f64::total_cmp);
-            let n = e.len();
-            if n < 20 {
-                continue;
-            }
-            println!(
-                "variance {low}-{high}: n {n} error quantiles 5 % {:+.2} 16 % {:+.2} 50 % {:+.2} 84 % {:+.2} 95 % {:+.2}",
-                e[n / 20],
-                e[n * 16 / 100],
-                e[n / 2],
-                e[n * 84 / 100],
-                e[n * 95 / 100]
-            );
-        }
-    }
-    let mut chance = fastrand::Rng::with_seed(1);
-    let mut tried: Vec<(f64, String)> = Vec::new();
-    for round in 0..160 {
-        let mut pick = |values: &[f64]| *chance.choice(values).unwrap();
-        let mut rule = Rule {
-            held: pick(&[1.0, 1.5, 2.0, 3.0]),
-            stall: pick(&[4.3, 8.0, 16.0]),
-            startup: pick(&[0.05, 0.1, 0.2, 0.3, 0.5]),
-            drift: 0.0,
-            variance_max: pick(&[0.07, 0.1, 0.15, 0.2, 0.3]),
-            gain_min: pick(&[0.0, 0.1, 0.2]),
-            fits: pick(&[0.7, 0.8, 0.9]),
-            ..RULE
-        };
-        if round == 0 {
-            rule = RULE;
-        }
-        let mut line = String::new();
-        let mut late = false;
-        let mut pooled = vec![0.0; half.len()];
-        for of in &visits {
-            let played: Vec<Vec<(Outcome, Outcome)>> = of
-                .iter()
-                .map(|of| {
-                    of.iter()
-                        .map(|visit| (visit.under(Policy::Hint, &rule).0, visit.off))
-                        .collect()
-                })
-                .collect();
-            let differ = |figure: Figure| -> Vec<f64> {
-                played
-                    .iter()
-                    .map(|pairs| {
-                        pairs
-                            .iter()
-                            .map(|(on, off)| figure(on) - figure(off))
-                            .sum::<f64>()
-                            / pairs.len().max(1) as f64
-                    })
-                    .collect()
-            };
-            let qoe = differ(|outcome| outcome.qoe);
-            for (sum, one) in pooled.iter_mut().zip(&qoe) {
-                *sum += one / 3.0;
-            }
-            let q = bootstrap(&qoe);
-            let s = bootstrap(&differ(|outcome| outcome.startup));
-            late |= s.mean > 0.0;
-            let w = bootstrap(&differ(|outcome| outcome.stalled * 60.0 + outcome.startup));
-            line += &format!(
-                " | {:+.4} {:+.4} {:+.2}s {:+.2}w",
-                q.mean, q.low, s.mean, w.mean
-            );
-        }
-        let sure = bootstrap(&pooled);
-        tried.push((
-            if late { sure.low - 1.0 } else { sure.low },
-            format!(
-                "{:+.4} {:+.4} {:+.4}{line} {rule:?}",
+        .flatten()
+        .map(|(_, edited)| f64::from(u8::from(*edited)));
+    let mut row = format!(" {:.0} % |", 100.0 * mean(edited));
+    for (_, figure) in FIGURES {
+        let of = |outcomes: &Vec<_>| mean(outcomes.iter().map(|(outcome, _)| figure(outcome)));
+        row += &format!(" {:.2}", mean(played.iter().map(of)));
+        if policy != Policy::Off {
+            let pairs = played.iter().zip(traces).map(|(on, visits)| {
+                differences(on.iter().map(|(outcome, _)| *outcome).zip(visits), figure)
+            });
+            let sure = bootstrap(&pairs.collect::<Vec<f64>>());
+            row += &format!(
+                " ({:+.3}, {:+.3} to {:+.3})",
                 sure.mean, sure.low, sure.high
-            ),
-        ));
+            );
+        }
+        row += " |";
     }
-    tried.sort_by(|one, other| other.0.total_cmp(&one.0));
-    for (_, line) in tried.iter().take(15).chain(
-        tried
-            .iter()
-            .filter(|(_, line)| line.contains("held: 2.0, stall: 4.3, startup: 0.5,")),
-    ) {
-        println!("{line}");
+    row
+}
+
+/// Prints what hints do on links of one rate: there, priors are right.
+fn steady(movie: &Movie) {
+    println!("\nlinks of one rate, 0.5 to 10 Mbit/s, round trips of 20 to 200 ms:");
+    let rates = (0..40).map(|step| 0.5e6 * 20_f64.powf(f64::from(step) / 39.0));
+    let links: Vec<Trace> = rates
+        .flat_map(|rate| [0.02, 0.06, 0.2].map(|rtt| Trace::constant(rate, rtt, 600.0)))
+        .collect();
+    for (name, kind) in PLAYERS {
+        let mut gains = Vec::new();
+        let mut delays = Vec::new();
+        let mut edits = 0;
+        for visit in links.iter().flat_map(|link| visits(link, movie, kind)) {
+            let (outcome, edited) = visit.under(Policy::Hint, &RULE);
+            edits += usize::from(edited);
+            gains.push(FIGURES[QOE].1(&outcome) - FIGURES[QOE].1(&visit.off));
+            delays.push(FIGURES[START].1(&outcome) - FIGURES[START].1(&visit.off));
+        }
+        let count = gains.len();
+        let worse = gains.iter().filter(|gain| **gain < -0.001).count();
+        let sure = bootstrap(&gains);
+        println!(
+            "{name}: {edits} of {count} edited, {worse} worse; QoE {:+.3} ({:+.3} to {:+.3}), \
+             at least {:+.3}; start {:+.2} s, at most {:+.2} s",
+            sure.mean,
+            sure.low,
+            sure.high,
+            gains.iter().copied().fold(f64::INFINITY, f64::min),
+            mean(delays.iter().copied()),
+            delays.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        );
     }
 }
+
+/// Salt of the split.
+const HALF: u64 = 2;
