@@ -8,6 +8,8 @@ help:
 	@echo 'make demo     play the bundled title through a node of your own (PORT=8080)'
 	@echo 'make test     run every test'
 	@echo 'make bench    measure, beside nginx and Varnish'
+	@echo 'make throughput'
+	@echo '              compare the estimates of throughput with the truth (needs root)'
 	@echo 'make conformance SUITE=PATH'
 	@echo '              run a checkout of http-tests/cache-tests (needs node and npm)'
 	@echo 'make qoe      play a title in real players over slow links, with hints and without'
@@ -58,6 +60,13 @@ single:
 	@.ci/setup build run players link
 	cargo build --locked --release
 	benches/qoe/single
+
+# Half an hour, needs root: links are slow. ARGS='--runs 3 cells'
+.PHONY: throughput
+throughput:
+	@.ci/setup build run link
+	cargo build --locked
+	WEIR_BIN=target/debug/weir benches/throughput/run $(ARGS)
 
 # The suite is nobody's dependency: `git clone https://github.com/http-tests/cache-tests` gets it.
 .PHONY: conformance

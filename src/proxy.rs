@@ -18,6 +18,7 @@ use crate::http::via;
 use crate::life::duress::Duress;
 use crate::limits::{INVALIDATIONS_PER_SECOND, REPORTS_PER_SECOND};
 use crate::metrics::METRICS;
+use crate::prefetch::Prefetch;
 use crate::proxy::allowance::Allowance;
 use crate::proxy::upstream::Uplink;
 use crate::session::Sessions;
@@ -53,6 +54,9 @@ pub mod wire;
 pub struct Edge {
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
+    /// Whether the kernel is asked what connections carry.
+    metered: bool,
+    prefetch: Arc<Prefetch>,
     pathways: Arc<Pathways>,
     duress: Arc<Duress>,
     sites: Vec<Arc<Site>>,
@@ -79,6 +83,8 @@ pub struct Parts {
     pub engine: Arc<Engine>,
     /// Who clients are, and how fast.
     pub sessions: Arc<Sessions>,
+    /// What brings ahead what players will ask for.
+    pub prefetch: Arc<Prefetch>,
     /// How other `PoP`s are.
     pub pathways: Arc<Pathways>,
     /// How this node is.
@@ -94,6 +100,8 @@ impl Edge {
         Self {
             engine: parts.engine,
             sessions: parts.sessions,
+            metered: config.session.tcp_info,
+            prefetch: parts.prefetch,
             pathways: parts.pathways,
             duress: parts.duress,
             sites: config.sites.clone(),

@@ -22,6 +22,7 @@ use crate::life::Life;
 use crate::life::duress::Duress;
 use crate::metrics::METRICS;
 use crate::origin;
+use crate::prefetch::Prefetch;
 use crate::proxy::connection::{self, Front, Gatekeeper};
 use crate::proxy::gate::Gate;
 use crate::proxy::{self, Edge, Flights};
@@ -85,6 +86,7 @@ struct Node {
     purges: Arc<Purges>,
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
+    prefetch: Arc<Prefetch>,
     gate: Arc<Gate>,
     flights: Arc<Flights>,
     life: Arc<Life>,
@@ -125,16 +127,19 @@ impl Node {
         let purges = Purges::new(redis.clone(), &config.purge, info(&config));
         let sessions = Sessions::new(&config, redis.clone());
         let engine = Engine::new(config.cache.memory_bytes, shared, Arc::clone(&purges));
+        let duress = Arc::<Duress>::default();
+        let prefetch = Prefetch::new(Arc::clone(&engine), &sources, Arc::clone(&duress));
         Ok(Self {
             sources,
             redis,
             purges,
             engine,
             sessions,
+            prefetch,
             gate: Gate::new(&config.server),
             flights: Arc::new(Flights::default()),
             life: Life::new(),
-            duress: Arc::default(),
+            duress,
             pathways: Pathways::new(&config.sites),
             config,
         })
@@ -147,6 +152,7 @@ impl Node {
             proxy::Parts {
                 engine: Arc::clone(&self.engine),
                 sessions: Arc::clone(&self.sessions),
+                prefetch: Arc::clone(&self.prefetch),
                 pathways: Arc::clone(&self.pathways),
                 duress: Arc::clone(&self.duress),
                 flights: Arc::clone(&self.flights),
@@ -213,6 +219,7 @@ impl Node {
             purges: Arc::clone(&self.purges),
             engine: Arc::clone(&self.engine),
             sessions: Arc::clone(&self.sessions),
+            prefetch: Arc::clone(&self.prefetch),
             sources: self.sources.clone(),
             gate: Arc::clone(&self.gate),
             life: Arc::clone(&self.life),

@@ -7,12 +7,16 @@ use weir::manifest::dash::Mpd;
 use weir::manifest::plan::{Kept, Plan, SteeringHint};
 use weir::manifest::uri::{Rebase, Relative};
 
-/// Rounds of which the median is taken; each measures everything once, so that all suffer alike
-/// from whatever else runs.
-const ROUNDS: usize = 301;
+/// Rounds of which the median is taken.
+const ROUNDS: usize = 101;
 
-/// A live MPD of one period: it grows with the entries of its timelines.
-fn live(entries: usize) -> String {
+/// Time that one measurement should take at least, or the clock is too coarse for it.
+const SPAN: Duration = Duration::from_micros(100);
+
+/// A live MPD of one period: it grows with the entries of its timelines, a dozen of which are as
+/// large as a period.
+fn live(size: usize) -> String {
+    let entries = 12 * size;
     let timeline = |id: &str| {
         let entries: String = (0..entries)
             .map(|entry| format!("<S t=\"{}\" d=\"360000\"/>\n", entry * 360_000))
@@ -103,61 +107,70 @@ fn capped(mpd: &Mpd<'_>) -> Plan {
     }
 }
 
-fn specimens() -> Vec<(String, String)> {
-    let live = [10, 1000, 12_000].map(|entries| ("timeline", live(entries)));
-    let periods = [1, 80, 900].map(|count| ("periods", periods(count)));
-    live.into_iter()
-        .chain(periods)
-        .map(|(name, text)| (format!("{name}, {} kB", text.len().div_ceil(1000)), text))
-        .collect()
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
-    let start = Instant::now();
-    let result = black_box(work());
-    (start.elapsed(), result)
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
-}
-
-/// Prints the times of reading and of writing, and of copying what was written.
-pub fn show() {
-    println!("| MPD | read | write hints | copy | ratio | write hints and cap | copy | ratio |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for (name, text) in specimens() {
-        let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
-            continue;
-        };
-        let plans = [hints(), capped(&mpd)];
-        let mut read = Vec::new();
-        let mut figures = [const { (Vec::new(), Vec::new()) }; 2];
-        for _ in 0..ROUNDS {
-            read.push(timed(|| Mpd::parse(text.as_bytes()).is_ok()).0);
-            for (plan, (writes, copies)) in plans.iter().zip(&mut figures) {
-                let (time, written) = timed(|| mpd.write(black_box(plan)));
-                writes.push(time);
-                copies.push(timed(|| black_box(&written).clone()).0);
-            }
+/// The mean time of one of so many runs as take [`SPAN`].
+fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
+    let mut runs = 1;
+    loop {
+        let start = Instant::now();
+        for _ in 0..runs {
+            drop(black_box(work()));
         }
-        let columns = figures.map(|(writes, copies)| {
-            let (write, copy) = (median(writes), median(copies));
-            let ratio = write.as_secs_f64() / copy.as_secs_f64();
-            format!("{write:.1?} | {copy:.1?} | {ratio:.2}")
-        });
-        println!(
-            "| {name} | {:.1?} | {} |",
-            median(read),
-            columns.join(" | ")
-        );
+        let time = start.elapsed();
+        if time >= SPAN {
+            return time / runs;
+        }
+        runs *= 4;
+    }
+}
+
+/// The medians of two works, measured in turn.
+fn medians<T, U>(mut one: impl FnMut() -> T, mut other: impl FnMut() -> U) -> [Duration; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        let [first, second] = &mut times;
+        first.push(timed(&mut one));
+        second.push(timed(&mut other));
+    }
+    times.map(|mut times| {
+        times.sort_unstable();
+        times.get(times.len() / 2).copied().unwrap_or_default()
+    })
+}
+
+/// Prints the times of reading and of writing, and of copying what is read; of the smallest MPD
+/// the cost that all have, and of the others what is above that, in copies.
+pub(super) fn show() {
+    println!("| MPD | read | copy | write hints | above | write hints and cap | above |");
+    println!("|---|---|---|---|---|---|---|");
+    for family in [live, periods] {
+        let mut fixed = [Duration::ZERO; 2];
+        for size in [1, 80, 900] {
+            let text = family(size);
+            let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
+                continue;
+            };
+            let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
+            let mut row = String::new();
+            for (plan, fixed) in [hints(), capped(&mpd)].iter().zip(&mut fixed) {
+                let [write, copy] =
+                    medians(|| mpd.write(black_box(plan)), || black_box(&text).clone());
+                if row.is_empty() {
+                    row = format!("{} kB | {read:.2?} | {copy:.2?}", text.len() / 1000);
+                }
+                if size == 1 {
+                    *fixed = write;
+                }
+                let above = write.saturating_sub(*fixed).as_secs_f64() / copy.as_secs_f64();
+                row += &format!(" | {write:.2?} | {above:.2}");
+            }
+            println!("| {row} |");
+        }
     }
 }
 
 /// Does one thing `times` times.
-pub fn count(what: &str, times: usize) {
-    let text = live(1000);
+pub(super) fn count(what: &str, times: usize) {
+    let text = live(80);
     let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
         return;
     };

@@ -97,6 +97,13 @@ class Nodes:
         self.urls[name] = f"http://{self.address}:{http}"
         self.admins[name] = f"http://127.0.0.1:{admin}"
 
+    def show(self, paths):
+        """Has every node asked for these once by somebody else, so that they are in memory."""
+        for name in self.names:
+            for path in paths:
+                with urllib.request.urlopen(f"{self.urls[name]}{path}", timeout=10) as answer:
+                    answer.read()
+
     def wait_until_ready(self, name, patience=20):
         """Waits until a node says that it is ready."""
         deadline = time.monotonic() + patience

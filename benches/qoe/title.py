@@ -99,3 +99,12 @@ def made(directory):
         claim(directory, rungs)
         known.write_text(json.dumps(rungs))
     return json.loads(known.read_text())
+
+
+def beginning(directory):
+    """Names of what a start may take: manifests, and of each stream the first two files."""
+    streams = range(len(LADDER) + 1)
+    names = ["master.m3u8", "manifest.mpd"]
+    for stream in streams:
+        names += [f"media_{stream}.m3u8", f"init-{stream}.mp4", f"{stream}-00001.m4s"]
+    return [name for name in names if (directory / name).exists()]

@@ -55,6 +55,11 @@ impl Movie {
         self.segment_duration_ms / 1000.0
     }
 
+    /// How many there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.segment_sizes_bits.len()
+    }
+
     /// Bits of a segment; it begins anew at its end.
     pub(crate) fn bits(&self, segment: usize, rung: usize) -> f64 {
         self.segment_sizes_bits[segment % self.segment_sizes_bits.len()][rung]

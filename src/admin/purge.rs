@@ -140,6 +140,7 @@ mod tests {
             purges,
             sessions: Sessions::new(&config, None),
             life: Life::new(),
+            sessions: Sessions::new(&config, None),
         };
         Admin {
             parts,

@@ -8,7 +8,9 @@
 //! [`cap`] is neither promise nor wish but policy, and gives way: every group keeps rungs, so that
 //! each device keeps a ladder.
 
-use crate::config::adapt::Filter;
+use std::collections::{BTreeSet, HashMap};
+
+use crate::config::adapt::{DynamicRange, Filter};
 use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
 use crate::manifest::plan::Kept;
 
@@ -88,14 +90,14 @@ fn check(filter: Filter) -> Result<Filter, Error> {
 pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
     let mut rungs = vec![true; ladder.rungs.len()];
     let has_video = ladder.rungs.iter().any(|rung| rung.has_video);
-    for (condition, fulfils) in conditions(filter) {
+    for condition in conditions(filter) {
         for (kept, rung) in rungs.iter_mut().zip(&ladder.rungs) {
-            *kept &= fulfils(rung);
+            *kept &= condition.fulfils(rung);
         }
         let mut left = rungs.iter().zip(&ladder.rungs);
         let plays = left.any(|(kept, rung)| *kept && rung.has_video == has_video);
         if !plays && !rungs.is_empty() {
-            return Err(Error::Emptied(condition));
+            return Err(Error::Emptied(condition.as_str()));
         }
     }
     let renditions = renditions(ladder, &filter.languages)?;
@@ -106,15 +108,17 @@ pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
 /// its `rungs_min` lowest qualities, however high they are; copies count as one.
 #[must_use]
 pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
+    let mut qualities: HashMap<usize, BTreeSet<u64>> = HashMap::new();
+    for rung in &ladder.rungs {
+        qualities
+            .entry(rung.group)
+            .or_default()
+            .insert(rung.bandwidth);
+    }
     let lower = |rung: &Rung| {
-        let members = ladder.rungs.iter().filter(|r| r.group == rung.group);
-        let mut lower: Vec<u64> = members
-            .map(|member| member.bandwidth)
-            .filter(|&bandwidth| bandwidth < rung.bandwidth)
-            .collect();
-        lower.sort_unstable();
-        lower.dedup();
-        lower.len()
+        let members = qualities.get(&rung.group);
+        let lower = members.map(|members| members.range(..rung.bandwidth).take(rungs_min));
+        lower.map_or(0, Iterator::count)
     };
     let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
     Kept {
@@ -123,43 +127,86 @@ pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
     }
 }
 
-/// The rung at index `rung` alone, with its redundant copies.
+/// The rung at index `rung` alone, with its redundant copies, and of every other period the one
+/// that is most like it.
 #[must_use]
 pub fn single(ladder: &Ladder, rung: usize) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
-    let chosen = ladder.rungs.get(rung).map(|r| original(rung, r));
-    let rungs = ladder.rungs.iter().enumerate();
-    let stays = |(index, rung)| Some(original(index, rung)) == chosen;
+    let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
+    if let Some(wanted) = ladder.rungs.get(rung) {
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            let best = chosen.entry(rung.period).or_insert((index, rung));
+            if unlikeness(wanted, rung) < unlikeness(wanted, best.1) {
+                *best = (index, rung);
+            }
+        }
+        chosen.insert(wanted.period, (rung, wanted));
+    }
+    let stays = |(index, rung): (usize, &Rung)| {
+        let best = chosen.get(&rung.period);
+        best.is_some_and(|best| original(best.0, best.1) == original(index, rung))
+    };
     Kept {
-        rungs: rungs.map(stays).collect(),
+        rungs: ladder.rungs.iter().enumerate().map(stays).collect(),
         renditions: vec![true; ladder.renditions.len()],
     }
 }
 
-/// The conditions of a filter on rungs, each with what it is called.
-fn conditions(filter: &Filter) -> Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> {
-    let mut conditions: Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> = Vec::new();
-    if let Some(least) = filter.bitrate_min {
-        let fulfils = move |rung: &Rung| rung.bandwidth >= least;
-        conditions.push(("so high a bitrate", Box::new(fulfils)));
+/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more
+/// bit/s than wanted.
+fn unlikeness(wanted: &Rung, other: &Rung) -> (bool, bool, u64) {
+    let family = |rung: &Rung| rung.codecs.split('.').next().map(str::to_ascii_lowercase);
+    (
+        family(wanted) != family(other) || wanted.range != other.range,
+        other.bandwidth > wanted.bandwidth,
+        other.bandwidth.abs_diff(wanted.bandwidth),
+    )
+}
+
+/// What a filter demands of a rung.
+#[derive(Debug, Clone, Copy)]
+enum Condition<'a> {
+    BitrateMin(u64),
+    BitrateMax(u64),
+    HeightMax(u32),
+    Codecs(&'a [String]),
+    Range(DynamicRange),
+}
+
+impl Condition<'_> {
+    /// What a rung is said to lack that does not fulfil it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BitrateMin(_) => "so high a bitrate",
+            Self::BitrateMax(_) => "so low a bitrate",
+            Self::HeightMax(_) => "so few lines",
+            Self::Codecs(_) => "one of these codecs",
+            Self::Range(_) => "this dynamic range",
+        }
     }
-    if let Some(most) = filter.bitrate_max {
-        let fulfils = move |rung: &Rung| rung.bandwidth <= most;
-        conditions.push(("so low a bitrate", Box::new(fulfils)));
+
+    fn fulfils(self, rung: &Rung) -> bool {
+        match self {
+            Self::BitrateMin(least) => rung.bandwidth >= least,
+            Self::BitrateMax(most) => rung.bandwidth <= most,
+            Self::HeightMax(most) => rung.height.is_none_or(|height| height <= most),
+            Self::Codecs(families) => !rung.has_video || has_codec(&rung.codecs, families),
+            Self::Range(range) => rung.range.is_none_or(|own| own == range),
+        }
     }
-    if let Some(most) = filter.height_max {
-        let fulfils = move |rung: &Rung| rung.height.is_none_or(|height| height <= most);
-        conditions.push(("so few lines", Box::new(fulfils)));
-    }
-    if !filter.codecs.is_empty() {
-        let fulfils = |rung: &Rung| !rung.has_video || has_codec(&rung.codecs, &filter.codecs);
-        conditions.push(("one of these codecs", Box::new(fulfils)));
-    }
-    if let Some(range) = filter.range {
-        let fulfils = move |rung: &Rung| rung.range.is_none_or(|own| own == range);
-        conditions.push(("this dynamic range", Box::new(fulfils)));
-    }
-    conditions
+}
+
+fn conditions(filter: &Filter) -> impl Iterator<Item = Condition<'_>> {
+    let codecs = Some(filter.codecs.as_slice()).filter(|codecs| !codecs.is_empty());
+    [
+        filter.bitrate_min.map(Condition::BitrateMin),
+        filter.bitrate_max.map(Condition::BitrateMax),
+        filter.height_max.map(Condition::HeightMax),
+        codecs.map(Condition::Codecs),
+        filter.range.map(Condition::Range),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether one of `codecs` is of one of `families`, or nothing is known of them.

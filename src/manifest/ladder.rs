@@ -29,6 +29,9 @@ pub struct Rung {
     /// class, audio group, pathway, protection, and in DASH adaptation set and period. A client
     /// that can play one can play all of them.
     pub group: usize,
+    /// Rungs of different periods (DASH) play one after the other, not in place of each other; 0
+    /// where there are no periods.
+    pub period: usize,
     /// The first rung that is the same from another place (redundant variants of HLS, on whatever
     /// pathway); `None` for that one itself. Copies stay and go together.
     pub copy_of: Option<usize>,

@@ -180,6 +180,9 @@ impl Visit<'_> {
             belief,
         };
         let decision = case.decide().map_err(|error| refused(kind, &error))?;
+        if !manifest.is_dynamic() {
+            self.look_ahead(manifest.ladder(), &decision.plan);
+        }
         if decision.plan.is_empty() && decision.hint.is_none() {
             METRICS.manifests.of(kind, Made::Unchanged).inc();
             return Ok(None);
@@ -189,6 +192,23 @@ impl Visit<'_> {
             bytes: manifest.write(&decision.plan),
             hint: decision.hint,
         }))
+    }
+
+    /// Has brought what the player asks for next: the beginning of the rung that it starts with.
+    /// Of an MPD that is asked for again and again, nobody knows where its players are.
+    fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
+        let is_kept = |index: &usize| match &plan.kept {
+            Some(kept) => kept.rungs.get(*index) == Some(&true),
+            None => true,
+        };
+        let listed = (0..ladder.rungs.len()).find(is_kept);
+        let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));
+        let Some(first) = rung.map(|rung| &rung.first) else {
+            return;
+        };
+        let uris = [&first.playlist, &first.init, &first.segment];
+        let uris = uris.into_iter().flatten().cloned().collect();
+        self.edge.prefetch.manifest(&self.route, uris);
     }
 
     /// What the request chooses, and what that leaves of what the operator shows.

@@ -17,6 +17,7 @@ use crate::http::via::CDN_LOOP;
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::meter::Bearer;
+use crate::proxy::watch::Active;
 use crate::route::Route;
 use crate::session::cmcd;
 use crate::session::who::Who;
@@ -25,12 +26,6 @@ const HOUR_MILLIS: u64 = 3_600_000;
 
 /// Takes a request in, before it is answered.
 pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
-    if let Some(measured) = exchange.measured.take() {
-        let bearer = &measured.bearer;
-        let (site, client) = (&bearer.site.name, &bearer.client);
-        edge.sessions
-            .sampled(site, bearer.who, client, &measured.sample);
-    }
     let header = session.req_header();
     let route = exchange.route.as_ref();
     let is_of_cache = header.headers.contains_key(CDN_LOOP);
@@ -60,10 +55,22 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
         let (who, client) = (bearer.who, &bearer.client);
         edge.sessions.reported(site, who, client, report, asks.now);
     }
-    if let Some(active) = active {
+    if let Some(active) = active.filter(|_| edge.metered) {
         active.carries_for(mark, bearer.clone());
     }
+    exchange.report = report;
     exchange.bearer = Some(bearer);
+}
+
+/// Takes in what the connection has carried, of whatever answers: when a request arrives, while a
+/// long answer goes out, and at its end.
+pub(super) fn carried(exchange: &Exchange, edge: &Edge) {
+    let Some(measured) = exchange.active.as_ref().and_then(Active::measured) else {
+        return;
+    };
+    let Bearer { site, who, client } = &measured.bearer;
+    edge.sessions
+        .sampled(&site.name, *who, client, &measured.sample);
 }
 
 fn is_measured(route: &Route) -> bool {

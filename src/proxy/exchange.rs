@@ -10,13 +10,14 @@ use crate::cache::opened::How;
 use crate::metrics::{Outcome, Tier};
 use crate::proxy::InFlight;
 use crate::proxy::answer::Part;
-use crate::proxy::meter::{Bearer, Measured};
+use crate::proxy::meter::Bearer;
 use crate::proxy::pace::Pace;
 use crate::proxy::posted::{Collected, Sent};
 use crate::proxy::storage::Handoff;
 use crate::proxy::upstream::Destination;
 use crate::proxy::watch::{Active, Protocol};
 use crate::route::Route;
+use crate::session::cmcd::Report;
 
 /// What is known of one request. Made before its head is looked at, dropped after its last byte.
 pub struct Exchange {
@@ -56,10 +57,10 @@ pub struct Exchange {
     pub(super) bodiless: bool,
     /// Why no usable answer was given, in the words of the log.
     pub(super) reason: Option<&'static str>,
-    /// What its connection had carried when it arrived, for whoever asked before.
-    pub(super) measured: Option<Measured>,
     /// Whose it is, where anybody wants to know.
     pub(super) bearer: Option<Bearer>,
+    /// What the player says of itself.
+    pub(super) report: Option<Report>,
     pub(super) active: Option<Active>,
     pub(super) in_flight: Option<InFlight>,
 }
@@ -91,8 +92,8 @@ impl Exchange {
             upload: None,
             bodiless: false,
             reason: None,
-            measured: None,
             bearer: None,
+            report: None,
             active: None,
             in_flight: None,
         }

@@ -33,6 +33,7 @@ struct Handshake<S> {
 /// Puts a deadline of `limit` from now on below the handshake that is to come on `stream`.
 pub(super) fn bound(stream: &mut L4Stream, watch: Arc<Watch>, limit: Duration) {
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+    watch.lies_on(stream.as_raw_fd());
     // Asked for now: once the client has left, the system does not know it any more.
     digest.peer_addr();
     let nothing = Handshake {

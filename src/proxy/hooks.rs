@@ -25,7 +25,7 @@ use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{self, ADAPTER, BROKEN, LAGGARD};
 use crate::proxy::upstream::{Fault, Upload};
 use crate::proxy::watch::Protocol;
-use crate::proxy::{Edge, access, headers, invalidate, request, upstream};
+use crate::proxy::{Edge, access, attend, headers, invalidate, request, upstream};
 
 #[async_trait]
 impl ProxyHttp for Edge {
@@ -133,6 +133,7 @@ impl ProxyHttp for Edge {
         _end: bool,
         exchange: &mut Exchange,
     ) -> pingora::Result<Option<Duration>> {
+        attend::carried(exchange, self);
         if exchange.bodiless {
             *body = None;
         }
@@ -254,6 +255,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        attend::carried(exchange, self);
         access::finish(session, exchange, error, self.access_log);
     }
 

@@ -126,13 +126,13 @@ fn joined(earlier: &Sample, later: Sample) -> Sample {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::clock::UnixMillis;
     use crate::config::Config;
     use crate::session::tcp_info::TcpInfo;
 
-    fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
+    pub(crate) fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
             who: Who([who; 16]),
@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    fn site() -> Arc<Site> {
+    pub(crate) fn site() -> Arc<Site> {
         let text = "[[site]]\nhosts = [\"a.example\"]\norigin = \"https://origin.example\"";
         let mut config = Config::parse(text, std::path::Path::new("/")).unwrap();
         config.sites.remove(0)

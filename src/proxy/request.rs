@@ -17,11 +17,12 @@ use crate::cache::reader::Reader;
 use crate::clock;
 use crate::config::Profile;
 use crate::http::forward::Fields;
-use crate::http::range::{self, Ranges};
+use crate::http::range::{self, Ranges, Wanted};
 use crate::http::via;
 use crate::http::wishes::Wishes;
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::metrics::{Closed, METRICS, Outcome};
+use crate::prefetch;
 use crate::proxy::adapt::serve::{self, Manifest, Served};
 use crate::proxy::adapt::{self, Visit};
 use crate::proxy::answer::{self, Part};
@@ -30,7 +31,7 @@ use crate::proxy::headers::{self, Stored};
 use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::{Bytestream, Handoff, LAGGARD};
-use crate::proxy::watch::{Active, Protocol};
+use crate::proxy::watch::Protocol;
 use crate::proxy::{Edge, attend, connection, interim, pace, service, upstream};
 use crate::route::{self, Head, Purpose, Refusal, Route};
 
@@ -45,7 +46,7 @@ pub(super) fn begin(session: &mut Session, exchange: &mut Exchange, edge: &Edge)
         .and_then(|address| address.as_inet())
         .map(|address| address.ip().to_canonical());
     exchange.active = connection::begin(session.digest(), exchange.protocol);
-    exchange.measured = exchange.active.as_ref().and_then(Active::measured);
+    attend::carried(exchange, edge);
     exchange.in_flight = Some(edge.flights.begin());
     // Pingora obeys the client's Keep-Alive without bound; a client that wants none keeps none.
     if session.get_keepalive().is_some() {
@@ -246,6 +247,7 @@ async fn open(
         head_only: header.method == Method::HEAD && manifest.is_none(),
         ..ask(edge, source, route, &header.headers)
     };
+    let is_get = header.method == Method::GET;
     let supply = ask.supply();
     let is_told = source.site.profile == Profile::General;
     let opened = if is_told && exchange.protocol == Protocol::Http11 {
@@ -253,9 +255,11 @@ async fn open(
     } else {
         edge.engine.open(ask).await
     };
+    let want = Some(want.unwrap_or(Wanted::Span(0, u64::MAX))).filter(|_| is_get);
     match opened {
         Opened::Object { object, how, own } => {
             exchange.answered(how);
+            look_ahead(exchange, edge, (&object, how), want);
             if let Some(route) = manifest {
                 let visit = visit(session, exchange, edge, route);
                 let engine = Arc::clone(&edge.engine);
@@ -399,6 +403,24 @@ fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> R
         min_send_rate: edge.server.min_send_rate,
     });
     Ok(())
+}
+
+/// Lets it be looked for what is asked for next; `want` is nothing for a HEAD.
+fn look_ahead(
+    exchange: &Exchange,
+    edge: &Edge,
+    (object, how): (&Arc<Object>, How),
+    want: Option<Wanted>,
+) {
+    if let (Some(route), Some(Wanted::Span(first, _))) = (&exchange.route, want) {
+        edge.prefetch.served(&prefetch::Served {
+            route,
+            object,
+            how,
+            first,
+            report: exchange.report.as_ref(),
+        });
+    }
 }
 
 /// What the making of a manifest depends on beside it.

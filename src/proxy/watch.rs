@@ -5,7 +5,8 @@
 //! head is watched: later frames need not be heads, and Pingora's idle deadline ends connections
 //! without streams.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) struct Watch {
     uploaded: AtomicU64,
     /// Whether TLS is through, or there is none.
     established: AtomicBool,
+    /// The socket below TLS, for as long as its stream lives; below 0 where there is no TLS.
+    socket: AtomicI32,
     /// Whether anybody wants to know how fast it is.
     metered: AtomicBool,
     /// Milliseconds from `opened` to the last reading of the kernel, plus one; 0 for none.
@@ -79,6 +82,7 @@ impl Watch {
             date: Mutex::default(),
             uploaded: AtomicU64::new(0),
             established: AtomicBool::new(false),
+            socket: AtomicI32::new(-1),
             metered: AtomicBool::new(false),
             read_at: AtomicU64::new(0),
             meter: Mutex::default(),
@@ -135,6 +139,17 @@ impl Watch {
     /// Whether [`Watch::establish`] was called.
     pub(super) fn is_established(&self) -> bool {
         self.established.load(Ordering::Acquire)
+    }
+
+    /// Notes which socket lies below what hides it.
+    pub(super) fn lies_on(&self, socket: RawFd) {
+        self.socket.store(socket, Ordering::Release);
+    }
+
+    /// The socket that [`Watch::lies_on`] named. Only the owner of the stream may ask it anything.
+    pub(super) fn socket(&self) -> Option<RawFd> {
+        let socket = self.socket.load(Ordering::Acquire);
+        (socket >= 0).then_some(socket)
     }
 
     /// Whether the kernel should be asked now what the connection has carried.

@@ -15,6 +15,7 @@ use crate::life::Life;
 use crate::life::duress::{Duress, Load, Measure};
 use crate::limits::FLIGHTS_MAX;
 use crate::metrics::METRICS;
+use crate::prefetch::Prefetch;
 use crate::proxy::gate::Gate;
 use crate::purge::log::Purges;
 use crate::redis::Redis;
@@ -37,6 +38,8 @@ pub struct Tasks {
     pub engine: Arc<Engine>,
     /// Who clients are, and how fast.
     pub sessions: Arc<Sessions>,
+    /// What brings ahead what players will ask for.
+    pub prefetch: Arc<Prefetch>,
     /// Every site with its origin.
     pub sources: Vec<Arc<Source>>,
     /// Client connections.
@@ -67,6 +70,7 @@ impl Tasks {
             Box::pin(self.write_behind()),
             Box::pin(self.purges.run()),
             Box::pin(self.sessions.run()),
+            Box::pin(self.prefetch.run()),
             Box::pin(self.probe()),
             Box::pin(self.pathways.run()),
             Box::pin(self.measure()),

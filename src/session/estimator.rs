@@ -27,12 +27,18 @@ const SLOTS: usize = 48;
 /// Most slots that one sample is spread over; what came before counts as much as its end.
 const SPREAD_MAX: u64 = 256;
 
-/// Half-lives, after which busy time counts half.
+/// Half-lives in seconds, after which what was carried counts half.
 const FAST_HALF_LIFE: f64 = 2.0;
 const SLOW_HALF_LIFE: f64 = 8.0;
 
-/// Difference of the logarithms of both rates at which the path has changed.
+/// Difference of the logarithms of two rates that is no jitter.
 const CHANGED: f64 = 0.2;
+
+/// Share of all variance that a change of the path must explain to be one.
+const EXPLAINED_MIN: f64 = 0.6;
+
+/// Least busy seconds on either side of a change.
+const SIDE_SECS_MIN: f64 = 0.4;
 
 /// Variance of what is measured itself, and of how much a first sample may be wrong.
 const SAMPLE_VARIANCE: f64 = 0.005;
@@ -124,6 +130,26 @@ impl Sums {
         self.squares += weight * secs * ln * ln;
     }
 
+    fn add_slot(&mut self, weight: f64, (bytes, ticks): (f64, u32)) {
+        let secs = f64::from(ticks) * number(TICK_MILLIS) / 1000.0;
+        self.add(weight, bytes * 8.0, secs);
+    }
+
+    /// Which share of the variance of `all` a difference between this part of it and the rest
+    /// explains; none where the difference is small or one of them short.
+    fn explained(&self, all: &Self) -> f64 {
+        let rest = (all.secs - self.secs, all.logs - self.logs);
+        if self.secs < SIDE_SECS_MIN || rest.0 < SIDE_SECS_MIN {
+            return 0.0;
+        }
+        let apart = self.logs / self.secs - rest.1 / rest.0;
+        if apart.abs() < CHANGED {
+            return 0.0;
+        }
+        let between = apart * apart * self.secs * rest.0 / all.secs;
+        between / (all.squares - all.logs * all.logs / all.secs)
+    }
+
     fn faded(self, weight: f64) -> Self {
         Self {
             bits: weight * self.bits,
@@ -175,12 +201,8 @@ impl Estimator {
             *self = Self::default();
         }
         self.rtt = Some(sample.rtt);
-        let known = self.ln_rate();
-        let is_news = match (sample.bound, known) {
-            (Bound::Lower, Some(ln)) => rate(ln) < sample.bitrate(),
-            (Bound::Lower, None) | (Bound::Path, _) => true,
-        };
-        if !is_news {
+        let is_no_news = |(ln, _)| rate(ln) >= sample.bitrate();
+        if sample.bound == Bound::Lower && self.rate().is_some_and(is_no_news) {
             return;
         }
         self.at = self.at.max(end);
@@ -219,10 +241,10 @@ impl Estimator {
     pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
         let is_late = |at| now.since(at) < ESTIMATE_AGE_MAX;
         let aged = |variance, at| variance + IDLE_VARIANCE * now.since(at).as_secs_f64();
-        let own = self.ln_rate().filter(|_| is_late(self.at)).map(|ln| {
+        let own = self.rate().filter(|_| is_late(self.at));
+        let own = own.map(|(ln, spread)| {
             let first = FIRST_VARIANCE / f64::from(self.samples.max(1));
-            let variance = SAMPLE_VARIANCE + first + self.sums().slow.spread();
-            (ln, aged(variance, self.at))
+            (ln, aged(SAMPLE_VARIANCE + first + spread, self.at))
         });
         let reported = self.reported.filter(|reported| is_late(reported.at));
         let said = reported.map(|said| (said.ln, aged(REPORT_VARIANCE, said.at)));
@@ -289,44 +311,80 @@ impl Estimator {
         if slot <= self.newest {
             return;
         }
+        let forgotten = self.change().unwrap_or(0);
+        if forgotten > 0 {
+            self.past = Past::default();
+        }
         let steps = (slot - self.newest).min(SLOTS as u64);
-        let oldest = (self.newest + 1).saturating_sub(SLOTS as u64);
-        for leaving in oldest..oldest + steps {
+        for leaving in self.oldest()..self.oldest() + steps {
+            let (bytes, ticks) = self.slot(leaving);
+            if leaving >= forgotten {
+                self.past.take(leaving, bytes, ticks);
+            }
             let at = index(leaving);
-            let (Some(bytes), Some(busy)) = (self.bytes.get_mut(at), self.busy.get_mut(at)) else {
-                continue;
-            };
-            let (bytes, busy) = (std::mem::take(bytes), std::mem::take(busy));
-            self.past.take(leaving, f64::from(bytes), busy.count_ones());
+            if let (Some(bytes), Some(busy)) = (self.bytes.get_mut(at), self.busy.get_mut(at)) {
+                (*bytes, *busy) = (0, 0);
+            }
         }
         self.newest = slot;
     }
 
+    /// Bytes and busy ticks of a slot of the time line.
+    fn slot(&self, slot: u64) -> (f64, u32) {
+        let at = index(slot);
+        let bytes = self.bytes.get(at).map_or(0.0, |&bytes| f64::from(bytes));
+        (bytes, self.busy.get(at).map_or(0, |busy| busy.count_ones()))
+    }
+
+    /// First slot of the time line.
+    fn oldest(&self) -> u64 {
+        (self.newest + 1).saturating_sub(SLOTS as u64)
+    }
+
+    /// The first slot after the path has changed, where it has: the split into two rates that
+    /// explains most, if that is enough.
+    fn change(&self) -> Option<u64> {
+        let mut all = self.past.slow;
+        for slot in self.oldest()..=self.newest {
+            all.add_slot(1.0, self.slot(slot));
+        }
+        let mut later = Sums::default();
+        let mut best = None;
+        for slot in (self.oldest()..=self.newest).rev() {
+            let here = self.slot(slot);
+            if here.1 > 0 {
+                later.add_slot(1.0, here);
+                let explained = later.explained(&all);
+                if explained > best.map_or(EXPLAINED_MIN, |(most, _)| most) {
+                    best = Some((explained, slot));
+                }
+            }
+        }
+        best.map(|(_, slot)| slot)
+    }
+
     /// What counts in the newest slot.
     fn sums(&self) -> Past {
-        let mut sums = self.past;
+        let change = self.change();
+        let mut sums = match change {
+            None => self.past,
+            Some(_) => Past::default(),
+        };
         sums.fade_to(self.newest);
-        for age in 0..SLOTS as u64 {
-            let Some(slot) = self.newest.checked_sub(age) else {
-                break;
-            };
-            let at = index(slot);
-            if let (Some(&bytes), Some(&busy)) = (self.bytes.get(at), self.busy.get(at)) {
-                sums.take(slot, f64::from(bytes), busy.count_ones());
-            }
+        for slot in change.unwrap_or(self.oldest())..=self.newest {
+            let (bytes, ticks) = self.slot(slot);
+            sums.take(slot, bytes, ticks);
         }
         sums
     }
 
-    fn ln_rate(&self) -> Option<f64> {
+    /// Logarithm of the rate that counts, and its spread.
+    fn rate(&self) -> Option<(f64, f64)> {
         let sums = self.sums();
-        let slow = sums.slow.ln_rate()?;
-        let fast = sums.fast.ln_rate().unwrap_or(slow);
-        Some(if (fast - slow).abs() > CHANGED {
-            fast
-        } else {
-            slow
-        })
+        let slow = (sums.slow.ln_rate()?, sums.slow.spread());
+        let fast = sums.fast.ln_rate().map(|ln| (ln, sums.fast.spread()));
+        let fast = fast.filter(|fast| (fast.0 - slow.0).abs() > CHANGED && fast.1 < slow.1 / 2.0);
+        Some(fast.unwrap_or(slow))
     }
 }
 
@@ -346,9 +404,10 @@ impl Past {
         }
         self.fade_to(slot);
         let age = self.slot - slot;
-        let (bits, secs) = (bytes * 8.0, f64::from(ticks) * number(TICK_MILLIS) / 1000.0);
-        self.fast.add(weight(age, FAST_HALF_LIFE), bits, secs);
-        self.slow.add(weight(age, SLOW_HALF_LIFE), bits, secs);
+        self.fast
+            .add_slot(weight(age, FAST_HALF_LIFE), (bytes, ticks));
+        self.slow
+            .add_slot(weight(age, SLOW_HALF_LIFE), (bytes, ticks));
     }
 }
 
@@ -393,3 +452,6 @@ fn whole(bytes: f64) -> u32 {
 fn rate(ln: f64) -> u64 {
     ln.exp().round() as u64
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,6 +116,15 @@ impl Outlook {
             .exp()
             .clamp(1e3, 1e12)
     }
+
+    /// A share of [`Outlook::at`]; nothing where this is no distribution.
+    fn share(&self, share: f64, z: f64) -> f64 {
+        if self.is_sound() {
+            share * self.at(z)
+        } else {
+            0.0
+        }
+    }
 }
 
 /// The parameters of the rule.
@@ -129,30 +138,32 @@ pub struct Rule {
     pub startup: f64,
     /// How much later the first picture may come than by the player's own choice, in the mean.
     pub delay_max: Duration,
-    /// Variance added to that of a belief: what changes between two sessions.
-    pub drift: f64,
     /// Widest variance of the logarithm that a hint may stand on.
     pub variance_max: f64,
     /// Least gain, as a share of what the player's own start plays until it is corrected.
     pub gain_min: f64,
-    /// Share of the throughput that a rung may need to be a player's place.
+    /// Share of the throughput that a rung may need to be a player's place, and to be
+    /// [`sustained`].
     pub fits: f64,
     /// Standard deviations below the mean at which [`sustained`] looks.
     pub caution: f64,
+    /// Share of the throughput that the next segments may need, where the edge picks them.
+    pub served: f64,
 }
 
-/// The rule in use. A stall costs what it costs in the figure of merit (4.3 Mbit/s), and the delay
-/// is bounded by promise; the others were tuned (`make simulate`).
+/// The rule in use. The delay is bounded by promise; the others were tuned (`make simulate`), where
+/// most of them hardly matter but `variance_max`: a steady link's belief has 0.04, and above a few
+/// times that, what was seen before says little about what comes.
 pub const RULE: Rule = Rule {
-    held: 2.0,
-    stall: 4.3,
-    startup: 0.5,
+    held: 3.0,
+    stall: 8.0,
+    startup: 0.3,
     delay_max: Duration::from_millis(500),
-    drift: 0.0,
-    variance_max: 0.5,
+    variance_max: 0.1,
     gain_min: 0.1,
     fits: 0.8,
     caution: 1.0,
+    served: 0.9,
 };
 
 /// Chooses among the rungs of one group; `None` where the player is left alone.
@@ -176,6 +187,14 @@ pub fn rung(
 #[must_use]
 pub fn sustained(outlook: Outlook, rungs: &[Candidate]) -> usize {
     RULE.sustained(outlook, rungs)
+}
+
+/// The rung of the next segments, where the edge picks them one by one (`server`): the highest
+/// whose average bit rate fits what a transfer would get now, the lowest where none does; 0 of none.
+/// It needs no caution, since the next choice corrects it.
+#[must_use]
+pub fn next(outlook: Outlook, rungs: &[Candidate]) -> usize {
+    sustaining(outlook.share(RULE.served, 0.0), rungs)
 }
 
 /// The index that `player` takes by itself among rungs in the order of the manifest; 0 of none.
@@ -223,14 +242,10 @@ impl Rule {
         rungs: &[Candidate],
         player: Player,
     ) -> Option<usize> {
-        let known = Outlook::from(belief);
-        if !known.is_sound() || known.variance > self.variance_max {
+        let outlook = Outlook::from(belief);
+        if !outlook.is_sound() || outlook.variance > self.variance_max {
             return None;
         }
-        let outlook = Outlook {
-            variance: known.variance + self.drift,
-            ..known
-        };
         let own = own(player, rungs);
         let sight = Sight {
             rule: self,
@@ -260,12 +275,7 @@ impl Rule {
     /// [`sustained`] with these parameters.
     #[must_use]
     pub fn sustained(&self, outlook: Outlook, rungs: &[Candidate]) -> usize {
-        let bound = if outlook.is_sound() {
-            self.fits * outlook.at(-self.caution)
-        } else {
-            0.0
-        };
-        highest(rungs, |rung| rung.bitrate, bound)
+        sustaining(outlook.share(self.fits, -self.caution), rungs)
     }
 }
 
@@ -299,7 +309,7 @@ impl Sight<'_> {
         self.mean(|throughput| {
             let lacks = (float(start.bitrate) / throughput - 1.0).max(0.0);
             let stalled = (held - plays).max(0.0) * lacks;
-            let place = highest(self.rungs, |rung| rung.bitrate, self.rule.fits * throughput);
+            let place = sustaining(self.rule.fits * throughput, self.rungs);
             let place = self.rungs.get(place).map_or(0.0, |rung| mega(rung.bitrate));
             let delay = transfer(start.first_bytes, self.round_trip, throughput);
             held * quality
@@ -337,6 +347,11 @@ fn round_trip(belief: &Belief, measured: Option<Duration>) -> f64 {
         .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
         .unwrap_or(ROUND_TRIP_USUAL)
         .min(ROUND_TRIP_MAX)
+}
+
+/// The highest rung whose average is `bound` at most, the lowest where none is; 0 of none.
+fn sustaining(bound: f64, rungs: &[Candidate]) -> usize {
+    highest(rungs, |rung| rung.bitrate, bound)
 }
 
 /// The highest rung that is rated `bound` at most, the lowest where none is; 0 of none.

@@ -14,6 +14,7 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
     let sound = beside(offer, has_video);
     let outer = first::top(tree);
     let mut base = (0, String::new());
+    let mut periods = 0_usize;
     let mut groups = HashMap::new();
     for (place, set) in offer
         .sets
@@ -24,6 +25,7 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
         if base.0 != set.period
             && let Some(period) = tree.element(set.period)
         {
+            periods += 1;
             base = (set.period, first::base(tree, period, &outer));
         }
         let beside = sound.get(&set.period).copied().unwrap_or_default();
@@ -39,6 +41,7 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
                 bandwidth,
                 average: bandwidth,
                 group: *groups.entry((place, class)).or_insert(fresh),
+                period: periods,
                 has_video,
                 ..rung
             });

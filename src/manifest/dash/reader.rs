@@ -75,9 +75,10 @@ impl<'a> Elements<'a> {
                     is_listing: false,
                 });
             }
+            // An MPD has periods.
+            Event::Empty(_) if self.open.is_empty() => return Err(Error::NotMpd),
             Event::Empty(_) => {
                 self.start(span)?;
-                self.has_ended = self.open.is_empty();
             }
             Event::End(_) => {
                 let ended = self.open.pop().ok_or(Error::Malformed)?;

@@ -225,6 +225,30 @@ fn a_single_rung_comes_with_its_copies() {
 }
 
 #[test]
+fn a_single_rung_has_its_like_in_every_other_period() {
+    let with = |period, rung: Rung| Rung { period, ..rung };
+    let other = Rung {
+        codecs: "av01.0.08M.08".to_owned(),
+        ..rung(2_000_000, 480, 0)
+    };
+    let ladder = Ladder {
+        rungs: vec![
+            rung(1_000_000, 360, 0),
+            rung(2_000_000, 480, 0),
+            with(1, rung(1_200_000, 360, 0)),
+            with(1, rung(2_100_000, 480, 0)),
+            with(1, other.clone()),
+            with(2, rung(2_500_000, 720, 0)),
+            with(2, rung(3_000_000, 720, 0)),
+            with(3, other),
+        ],
+        ..Ladder::default()
+    };
+    assert_eq!(indices(&single(&ladder, 1).rungs), [1, 2, 5, 7]);
+    assert_eq!(indices(&single(&ladder, 6).rungs), [1, 3, 6, 7]);
+}
+
+#[test]
 fn merging_obeys_both_or_says_why_not() {
     let one = Filter {
         bitrate_min: Some(1000),

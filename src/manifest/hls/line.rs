@@ -29,15 +29,10 @@ pub(super) struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of a playlist behind its first one; `None` where that is not `#EXTM3U`.
     pub(super) fn of_playlist(text: &'a [u8]) -> Option<Self> {
-        let mut lines = Self::whole(text);
+        let mut lines = Self { text, at: 0 };
         let first = lines.next()?.text;
         let first = first.strip_prefix(BYTE_ORDER_MARK).unwrap_or(first);
         (first.trim_ascii_end() == b"#EXTM3U").then_some(lines)
-    }
-
-    /// All lines, whatever the first one is.
-    pub(super) fn whole(text: &'a [u8]) -> Self {
-        Self { text, at: 0 }
     }
 
     /// Where the next line begins.
@@ -74,14 +69,15 @@ impl<'a> Line<'a> {
 
     /// Whether it is a URI: neither blank, nor a comment or tag.
     pub(super) fn is_uri(&self) -> bool {
-        let text = self.text.trim_ascii();
-        !text.is_empty() && !text.starts_with(b"#")
+        let first = self.text.iter().find(|byte| !byte.is_ascii_whitespace());
+        first.is_some_and(|&byte| byte != b'#')
     }
 
     /// Where in the playlist the URI of this line stands, without the blanks around it.
     pub(super) fn uri(&self) -> Range<usize> {
-        let start = self.start + self.text.len() - self.text.trim_ascii_start().len();
-        start..start + self.text.trim_ascii().len()
+        let text = self.text.trim_ascii_start();
+        let start = self.start + self.text.len() - text.len();
+        start..start + text.trim_ascii_end().len()
     }
 
     /// The attributes of this line, of which `list` is the end.

@@ -1,5 +1,8 @@
 //! A multivariant playlist written by a plan.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use crate::manifest::hls::layout::{Block, Layout, Order, Role, Steering};
 use crate::manifest::hls::variant::Variant;
 use crate::manifest::ladder::{Ladder, Rung};
@@ -98,7 +101,7 @@ impl Pen<'_> {
         self.push(from..block.span.end);
     }
 
-    fn push(&mut self, span: std::ops::Range<usize>) {
+    fn push(&mut self, span: Range<usize>) {
         self.out
             .extend_from_slice(self.text.get(span).unwrap_or_default());
     }
@@ -172,7 +175,7 @@ struct Shown {
     /// Renditions that are left out.
     dropped: Vec<bool>,
     /// Heights that are no longer played.
-    gone: Vec<u32>,
+    gone: BTreeSet<u32>,
 }
 
 impl Shown {
@@ -265,15 +268,13 @@ fn dropped(ladder: &Ladder, kept: &[bool]) -> Vec<bool> {
 
 /// Heights that only variants have which are left out. Where all I-frame playlists would go with
 /// them, the lowest one stays.
-fn gone(layout: &Layout<'_>, ladder: &Ladder, rungs: &[bool]) -> Vec<u32> {
+fn gone(layout: &Layout<'_>, ladder: &Ladder, rungs: &[bool]) -> BTreeSet<u32> {
     let heights = |stays: bool| {
         let rungs = ladder.rungs.iter().zip(rungs);
         rungs.filter_map(move |(rung, &kept)| rung.height.filter(|_| kept == stays))
     };
-    let played: Vec<u32> = heights(true).collect();
-    let mut gone: Vec<u32> = heights(false).filter(|h| !played.contains(h)).collect();
-    gone.sort_unstable();
-    gone.dedup();
+    let played: BTreeSet<u32> = heights(true).collect();
+    let mut gone: BTreeSet<u32> = heights(false).filter(|h| !played.contains(h)).collect();
     let iframes = || {
         let roles = layout.blocks.iter().map(|block| block.role);
         roles.filter_map(|role| match role {
@@ -283,7 +284,9 @@ fn gone(layout: &Layout<'_>, ladder: &Ladder, rungs: &[bool]) -> Vec<u32> {
     };
     let all_go = iframes().all(|height| height.is_some_and(|height| gone.contains(&height)));
     let lowest = iframes().flatten().min().filter(|_| all_go);
-    gone.retain(|&height| Some(height) != lowest);
+    if let Some(lowest) = lowest {
+        gone.remove(&lowest);
+    }
     gone
 }
 

@@ -1,30 +1,32 @@
 //! What a player fetches before its first picture, as far as memory knows.
+//!
+//! The sound is left out: it is the same for every start, and starts are compared.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::cache::object::{Object, Peek};
-use crate::key::Key;
-use crate::manifest::hls::segments::Playlist;
-use crate::manifest::ladder::Rung;
+use crate::manifest::hls::timeline::Timeline;
+use crate::manifest::ladder::{First, Rung};
+use crate::prefetch::target;
 use crate::proxy::adapt::Visit;
-use crate::route::path;
 use crate::session::start::Candidate;
 
 /// What a segment plays where nobody says.
 const PLAYS: Duration = Duration::from_secs(4);
 
-/// So much of a playlist is looked at: its first segment stands there.
-const BEGINNING_BYTES: usize = 8 * 1024;
+/// Of a media playlist as much as tells of its first segment.
+const PLAYLIST_BYTES: usize = 8 * 1024;
 
-/// What comes first of a rung.
-#[derive(Debug, Default)]
-struct First {
-    init: Option<u64>,
-    segment: Option<u64>,
+/// What is known of a rung's beginning.
+#[derive(Default)]
+struct Beginning {
+    /// How long the first segment plays.
     plays: Option<Duration>,
+    /// Bytes of the first segment.
+    segment: Option<u64>,
+    /// Bytes of the initialisation section.
+    init: Option<u64>,
 }
 
 impl Visit<'_> {
@@ -32,111 +34,63 @@ impl Visit<'_> {
     /// what the bit rate makes of the duration elsewhere.
     pub(super) fn candidate(&self, rung: &Rung) -> Candidate {
         let first = match &rung.first.playlist {
-            Some(playlist) => self.of_playlist(playlist).unwrap_or_default(),
-            None => First {
-                init: rung
-                    .first
-                    .init
-                    .as_deref()
-                    .and_then(|uri| self.length_of(uri)),
-                segment: rung
-                    .first
-                    .segment
-                    .as_deref()
-                    .and_then(|uri| self.length_of(uri)),
-                plays: None,
-            },
+            Some(playlist) => self.by_playlist(playlist).unwrap_or_default(),
+            None => self.by_manifest(&rung.first),
         };
-        let told = rung.first.millis.map(Duration::from_millis);
-        let plays = first.plays.or(told).unwrap_or(PLAYS);
+        let plays = first.plays.unwrap_or(PLAYS);
         let millis = u64::try_from(plays.as_millis()).unwrap_or(u64::MAX);
         let guessed = rung.average.saturating_mul(millis) / 8000;
+        let segment = first.segment.unwrap_or(guessed);
         Candidate {
             rated: rung.bandwidth,
             bitrate: rung.average,
-            first_bytes: first
-                .segment
-                .unwrap_or(guessed)
-                .saturating_add(first.init.unwrap_or(0)),
+            first_bytes: segment.saturating_add(first.init.unwrap_or(0)),
             plays,
         }
     }
 
-    /// What the media playlist at `uri` names first, where memory holds it.
-    fn of_playlist(&self, uri: &str) -> Option<First> {
-        let place = beside(&self.route.origin_path, uri)?;
-        let object = self.object_at(&place)?;
-        let mut text = beginning(&object)?;
-        text.truncate(BEGINNING_BYTES);
-        let playlist = Playlist::parse(&text)?;
-        let segment = playlist.segments().next()?;
-        let length = |uri: &str| self.length_of(&beside(&place, uri)?);
-        let part = |part: &crate::manifest::hls::segments::Bytes| {
-            part.last.saturating_sub(part.first).saturating_add(1)
-        };
-        let of_init = segment.init.and_then(|init| match &init.bytes {
-            Some(bytes) => Some(part(bytes)),
-            None => length(init.uri),
-        });
-        let of_segment = match &segment.bytes {
-            Some(bytes) => Some(part(bytes)),
-            None => length(segment.uri),
-        };
-        Some(First {
-            init: of_init,
-            segment: of_segment,
-            plays: Some(segment.duration),
+    /// What a manifest says that names its segments.
+    fn by_manifest(&self, first: &First) -> Beginning {
+        let base = &self.route.origin_path;
+        let length = |uri: &Option<String>, span| self.length_of(base, uri.as_deref()?, span);
+        Beginning {
+            plays: first.millis.map(Duration::from_millis),
+            segment: length(&first.segment, first.segment_bytes),
+            init: length(&first.init, first.init_bytes),
+        }
+    }
+
+    /// What the media playlist says, where memory holds it.
+    fn by_playlist(&self, uri: &str) -> Option<Beginning> {
+        let key = target::resolve(&self.route.site, &self.route.origin_path, uri)?;
+        let text = beginning(&*self.edge.engine.memory().look(&key)?)?;
+        let text = text.get(..PLAYLIST_BYTES).unwrap_or(&text);
+        let end = text.iter().rposition(|byte| *byte == b'\n')?;
+        let timeline = Timeline::parse(text.get(..=end)?)?;
+        let segment = timeline.segments.first()?;
+        let map = segment.map.and_then(|map| timeline.maps.get(map));
+        Some(Beginning {
+            plays: Some(Duration::from_millis(segment.millis)),
+            segment: self.length_of(key.path(), segment.uri, segment.span),
+            init: map.and_then(|map| self.length_of(key.path(), map.uri, map.span)),
         })
     }
 
-    /// Length of the object at a path of this site, where memory holds it.
-    fn length_of(&self, path: &str) -> Option<u64> {
-        self.object_at(path)?.length()
+    /// Bytes of a span, or of the whole object where memory holds that.
+    fn length_of(&self, base: &str, uri: &str, span: Option<(u64, u64)>) -> Option<u64> {
+        if let Some((first, last)) = span {
+            return Some(last.saturating_sub(first).saturating_add(1));
+        }
+        let key = target::resolve(&self.route.site, base, uri)?;
+        let object: Arc<Object> = self.edge.engine.memory().look(&key)?;
+        object.length()
     }
-
-    fn object_at(&self, path: &str) -> Option<Arc<Object>> {
-        let path = path.split(['?', '#']).next();
-        let path = path.filter(|path| path.starts_with('/'))?;
-        let path = path::canonical(path).ok()?;
-        let key = Key::new(&self.route.site.name, &path, None);
-        self.edge.engine.memory().look(&key)
-    }
-}
-
-/// The path that a URI of the object at `base` names; `None` for one of another host.
-fn beside(base: &str, uri: &str) -> Option<String> {
-    if uri.starts_with("//") || uri.contains("://") {
-        return None;
-    }
-    if uri.starts_with('/') {
-        return Some(uri.to_owned());
-    }
-    let (folder, _) = base.rsplit_once('/')?;
-    Some(format!("{folder}/{uri}"))
 }
 
 /// The beginning of an object, where it is here.
-pub(super) fn beginning(object: &Object) -> Option<Bytes> {
+pub(super) fn beginning(object: &Object) -> Option<bytes::Bytes> {
     match object.peek(0) {
         Peek::Bytes(bytes) => Some(bytes),
         Peek::End | Peek::Wait(_) | Peek::Absent => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uris_of_a_manifest_name_paths_beside_it_or_nothing_here() {
-        for (uri, expected) in [
-            ("a/b.m3u8", Some("/t/a/b.m3u8")),
-            ("/a", Some("/a")),
-            ("../a", Some("/t/../a")),
-            ("https://cdn.example/a", None),
-            ("//cdn.example/a", None),
-        ] {
-            assert_eq!(beside("/t/master.m3u8", uri).as_deref(), expected, "{uri}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 use super::fixtures::{PERIODS, PREFIXED, SOUND};
 use super::{replaced, written};
 use crate::manifest::dash::Mpd;
+use crate::manifest::filter;
 use crate::manifest::ladder::{Rendition, Rung};
 use crate::manifest::plan::{Kept, Plan};
 
@@ -105,6 +106,26 @@ fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
         assert_eq!(other.contains(&format!(" id=\"{id}\"")), stays, "{id}");
     }
     assert!(other.contains("m:Preselection"));
+}
+
+#[test]
+fn a_single_rung_leaves_one_in_each_period() {
+    let mpd = Mpd::parse(PERIODS.as_bytes()).unwrap();
+    let plan = Plan {
+        kept: Some(filter::single(mpd.ladder(), 1)),
+        ..Plan::default()
+    };
+    let text = written(PERIODS, &plan);
+    for (id, stays) in [
+        ("v1", false),
+        ("v2", true),
+        ("v3", false),
+        ("ad", true),
+        ("e1", true),
+        ("e2", false),
+    ] {
+        assert_eq!(text.contains(&format!(" id=\"{id}\"")), stays, "{id}");
+    }
 }
 
 #[test]

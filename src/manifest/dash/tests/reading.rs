@@ -131,6 +131,7 @@ fn what_is_refused_says_why() {
         (String::new(), Error::NotMpd),
         ("#EXTM3U\n".to_owned(), Error::Malformed),
         ("<html></html>".to_owned(), Error::NotMpd),
+        ("<MPD/>".to_owned(), Error::NotMpd),
         (
             "<!DOCTYPE MPD [<!ENTITY a 'b'>]><MPD/>".to_owned(),
             Error::Doctype,
