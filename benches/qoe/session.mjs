@@ -1,7 +1,7 @@
 // One session of one player in a fresh Chromium: `node session.mjs JOB`, run inside a link.
 //
 // JOB is JSON: player, url, seconds (after the first picture), patience (until it), players (where
-// the packages are), chromium. Prints a line `loading` when the player starts, then one line of JSON
+// the packages are), chromium. Prints a line `loading` when the player starts, then a line of JSON
 // with what the page sampled and what was requested. The page comes from this process, by loopback:
 // only manifests and segments pass the link.
 
