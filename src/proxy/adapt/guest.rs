@@ -5,8 +5,6 @@ use crate::manifest::uri::{Rebase, Relative};
 use crate::proxy::adapt::Visit;
 use crate::route::Purpose;
 use crate::route::host::Host;
-use crate::session::belief::Belief;
-use crate::session::estimator::Estimate;
 use crate::session::holdout::{self, Arm};
 use crate::session::id::SessionId;
 use crate::session::who::Who;
@@ -107,16 +105,5 @@ impl Visit<'_> {
             hosts.push(asked.as_str().to_owned());
         }
         hosts
-    }
-}
-
-/// An estimate as a belief.
-#[expect(clippy::cast_precision_loss, reason = "bit rates are far below 2^52")]
-pub(super) fn belief(estimate: &Estimate) -> Belief {
-    Belief {
-        ln_mean: (estimate.bitrate.max(1) as f64).ln(),
-        variance: estimate.variance,
-        rtt_millis: estimate.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
-        at: estimate.at,
     }
 }
