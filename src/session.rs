@@ -139,6 +139,14 @@ impl Sessions {
         self.who(site, sid.as_bytes())
     }
 
+    /// Who a player says that it is: a session of ours where an MPD told it the id, else as
+    /// [`Sessions::named`]. Most players make their `sid` up, which is no forgery.
+    #[must_use]
+    pub fn told(&self, site: &str, sid: &str, now: UnixMillis) -> Who {
+        let id = SessionId::read(&self.ring(), site, sid, now);
+        id.map_or_else(|| self.named(site, sid), |id| id.who)
+    }
+
     /// Who a client is where nothing better is known of its session.
     #[must_use]
     pub fn unnamed(&self, site: &str, client: &Client) -> Who {

@@ -38,6 +38,7 @@ use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
 use crate::session::cmsd::{self, Hints};
+use crate::session::who::Who;
 
 mod body;
 mod decision;
@@ -77,6 +78,8 @@ pub(super) struct Visit<'a> {
     /// The host asked for, as in the request.
     pub(super) host: Option<&'a str>,
     pub(super) address: Option<IpAddr>,
+    /// Whose the request is taken to be, where anybody wants to know.
+    pub(super) bearer: Option<Who>,
     pub(super) now: UnixMillis,
 }
 

@@ -128,7 +128,6 @@ impl Asks<'_> {
         if let Some(who) = self.route.session.as_deref().and_then(read) {
             return Some(who);
         }
-        let sid = self.sid?;
-        Some(read(sid).unwrap_or_else(|| sessions.named(site, sid)))
+        Some(sessions.told(site, self.sid?, self.now))
     }
 }

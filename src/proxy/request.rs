@@ -489,6 +489,7 @@ fn visit<'a>(session: &'a Session, exchange: &Exchange, edge: &'a Edge, route: R
         headers: &session.req_header().headers,
         host: head_of(session).authority,
         address: exchange.client,
+        bearer: exchange.bearer.as_ref().map(|bearer| bearer.who),
         now: clock::now(),
     }
 }

@@ -60,10 +60,19 @@ impl Visit<'_> {
             let text = text.to_owned();
             return Guest::Known { id, text };
         }
-        let arm = holdout::draw(fastrand::u64(..), site.adapt.holdout_percent);
+        let arm = self.arm();
         let id = sessions.mint(&site.name, arm, self.now);
         let text = id.spell();
         Guest::New { id, text }
+    }
+
+    /// The arm of a session that begins. Where its requests are told by what they come from, they
+    /// count for the arm that this has.
+    fn arm(&self) -> Arm {
+        match (self.carrier(), self.bearer) {
+            (Carrier::Connection, Some(who)) => who.arm(),
+            _ => holdout::draw(fastrand::u64(..), self.route.site.adapt.holdout_percent),
+        }
     }
 
     /// How the URIs of this manifest change so that `guest` keeps its session, and so that they
