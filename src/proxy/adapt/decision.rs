@@ -203,7 +203,9 @@ impl Case<'_> {
 
     /// Whether the holdout has not shown that what is done here makes playback worse.
     fn is_allowed(&self) -> bool {
-        let Visit { edge, route, now, .. } = self.visit;
+        let Visit {
+            edge, route, now, ..
+        } = self.visit;
         edge.sessions.hints_allowed(&route.site.name, *now)
     }
 
