@@ -3,21 +3,26 @@
 //! `manifests` prints times beside those of copies in the same run; `manifests count WHAT TIMES`
 //! does one thing that often, for a tool that counts instructions and allocations.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 #[path = "manifests/dash.rs"]
 mod dash;
+#[path = "manifests/hls.rs"]
+mod hls;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match words
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
         ["count", what, times] => {
             let times = times.parse().unwrap_or_default();
             dash::count(what, times);
+            hls::count(what, times);
         }
-        _ => dash::show(),
+        _ => {
+            hls::show();
+            println!();
+            dash::show();
+        }
     }
 }

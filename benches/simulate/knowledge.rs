@@ -7,7 +7,7 @@ use weir::clock::UnixMillis;
 use weir::session::belief::Belief;
 use weir::session::estimator::{Estimate, Estimator};
 use weir::session::sample::{Bound, SAMPLE_BUSY_MIN, SAMPLE_BYTES_MIN, Sample};
-use weir::session::start::{Candidate, Outlook, Player, Rule, own};
+use weir::session::start::{Candidate, Outlook, Player, next, own};
 
 use crate::link::Link;
 use crate::movie::{Movie, Rung};
@@ -16,7 +16,7 @@ use crate::player::Load;
 /// Knowledge before and during a session.
 #[derive(Clone)]
 pub(crate) struct Knowledge {
-    pub(crate) prior: Option<Belief>,
+    prior: Option<Belief>,
     estimator: Estimator,
 }
 
@@ -52,18 +52,11 @@ impl Knowledge {
     }
 
     /// The level to serve where the edge chooses.
-    pub(crate) fn serves(
-        &self,
-        rule: &Rule,
-        rungs: &[Rung],
-        segment: usize,
-        movie: &Movie,
-        now: f64,
-    ) -> usize {
+    pub(crate) fn serves(&self, rungs: &[Rung], segment: usize, movie: &Movie, now: f64) -> usize {
         let candidates = movie.candidates(Player::Dash, segment);
         let known = self.estimate(now).as_ref().map(Outlook::from);
         match known.or(self.prior.as_ref().map(Outlook::from)) {
-            Some(outlook) => rule.sustained(outlook, &offered(&candidates, rungs)),
+            Some(outlook) => next(outlook, &offered(&candidates, rungs)),
             None => own(Player::Dash, &candidates),
         }
     }

@@ -22,7 +22,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) start: usize,
     /// Who chooses: the player, or the edge for a player that sees one level.
     pub(crate) served: Option<Vec<Rung>>,
-    pub(crate) rule: weir::session::start::Rule,
     /// Whether media answers say `etp`.
     pub(crate) tells: bool,
     /// What is known before.
@@ -40,12 +39,12 @@ pub(crate) struct Outcome {
     pub(crate) stalled: f64,
     /// Seconds until the first picture.
     pub(crate) startup: f64,
+    /// Seconds until the first picture, and seconds stalled.
+    pub(crate) waits: f64,
     /// Switches.
     pub(crate) switches: f64,
     /// Mbit/s - 4.3 x stalled - Mbit/s switched, a second of media.
     pub(crate) qoe: f64,
-    pub(crate) first: f64,
-    pub(crate) fast: f64,
 }
 
 /// A session as it runs.
@@ -188,8 +187,7 @@ impl Run<'_, '_> {
 
     fn serves(&self, rungs: &[Rung], number: usize) -> usize {
         let movie = self.setting.movie;
-        self.knowledge
-            .serves(&self.setting.rule, rungs, number, movie, self.link.now())
+        self.knowledge.serves(rungs, number, movie, self.link.now())
     }
 
     fn outcome(&self, segments: usize) -> Outcome {
@@ -201,18 +199,14 @@ impl Run<'_, '_> {
         let sum: f64 = rates.iter().sum::<f64>() * plays;
         let early = &rates[..rates.len().min((30.0 / plays).round() as usize)];
         let stalled = (self.stalled + missing) / media;
+        let startup = self.startup.unwrap_or(LIMIT);
         Outcome {
             bitrate: sum / plays / (rates.len().max(1) as f64),
             early: early.iter().sum::<f64>() / (early.len().max(1) as f64),
             stalled,
-            startup: self.startup.unwrap_or(LIMIT),
+            startup,
+            waits: startup + stalled * media,
             switches: steps().filter(|step| *step > 0.0).count() as f64,
-            first: rates.first().copied().unwrap_or(0.0),
-            fast: self
-                .setting
-                .knowledge
-                .prior
-                .map_or(0.0, |p| p.ln_mean.exp()),
             qoe: sum / media - 4.3 * stalled - steps().sum::<f64>() / media,
         }
     }

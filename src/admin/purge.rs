@@ -140,7 +140,6 @@ mod tests {
             purges,
             sessions: Sessions::new(&config, None),
             life: Life::new(),
-            sessions: Sessions::new(&config, None),
         };
         Admin {
             parts,

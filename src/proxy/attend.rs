@@ -6,6 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
@@ -111,7 +112,7 @@ impl Asks<'_> {
         let client = sessions.client(self.address, self.agent, self.now);
         let who = self.named();
         Bearer {
-            site: self.route.site.clone(),
+            site: Arc::clone(&self.route.site),
             who: who.unwrap_or_else(|| sessions.unnamed(&self.route.site.name, &client)),
             client,
         }

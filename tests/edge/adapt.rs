@@ -1,7 +1,6 @@
 //! Manifests made for the client that asks: sessions in paths, modes, filters, and what stays the
 //! same for everybody.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -414,7 +413,7 @@ async fn a_general_site_makes_nothing_for_anybody() {
 }
 
 #[tokio::test]
-async fn steering_and_the_collector_are_answered_here() {
+async fn steering_is_answered_here() {
     let origin = origin().await;
     let edge = builder(&origin)
         .set("site.adapt.steering.url", "https://edge.example")
@@ -445,7 +444,20 @@ async fn steering_and_the_collector_are_answered_here() {
             "{reload}"
         );
     }
+    assert_none_reached(&origin, &[".weir/steering/hls", ".weir/steering/dash"]);
+}
 
+fn assert_none_reached(origin: &Web, paths: &[&str]) {
+    let seen = paths
+        .iter()
+        .filter(|path| origin.requests(&format!("/{path}")) > 0);
+    assert_eq!(seen.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+#[tokio::test]
+async fn reports_of_players_are_collected_here() {
+    let origin = origin().await;
+    let edge = builder(&origin).run().await;
     let event = "e=ps,sid=\"abc\",sta=p,v=2,ts=1\n";
     let post = |kind: &'static str, body: Bytes| {
         let request = edge
@@ -488,12 +500,7 @@ async fn steering_and_the_collector_are_answered_here() {
             .header("access-control-allow-headers")
             .contains("Content-Type")
     );
-    let seen: BTreeSet<String> = [".weir/cmcd", ".weir/steering/hls", ".weir/other"]
-        .into_iter()
-        .filter(|path| origin.requests(&format!("/{path}")) > 0)
-        .map(str::to_owned)
-        .collect();
-    assert!(seen.is_empty(), "{seen:?} reached the origin");
+    assert_none_reached(&origin, &[".weir/cmcd", ".weir/other"]);
 }
 
 #[tokio::test]

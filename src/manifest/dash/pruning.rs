@@ -111,7 +111,7 @@ fn fates(offer: &Offer<'_>, kept: &Kept, marks: &[bool]) -> Vec<Fate> {
     let left = || offer.sets.iter().filter(|set| is_heard(set));
     let speaking: HashSet<_> = match kept.renditions.contains(&false) {
         true => left()
-            .filter_map(|set| group(set).filter(|_| set.trick.is_none()))
+            .filter_map(|set| group(set).filter(|_| set.is_of(Kind::Audio)))
             .collect(),
         false => HashSet::new(),
     };

@@ -16,7 +16,6 @@
 //! The URIs of the playlists must be resolved ([`crate::manifest::uri::Relative::Resolve`]) before:
 //! each rung has a directory of its own.
 
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::manifest::hls::timeline::{Segment, Timeline};
@@ -134,8 +133,7 @@ impl Choices {
     pub fn to_text(&self) -> String {
         let mut text = format!("{} {}", self.first, self.inserted);
         for Stretch { rung, count, joint } in &self.stretches {
-            // Writing to a string cannot fail.
-            let _ = write!(text, " {rung}{}{count}", joint.sign());
+            text.push_str(&format!(" {rung}{}{count}", joint.sign()));
         }
         text
     }
@@ -321,7 +319,7 @@ impl<'a> Ladder<'a> {
                 out.push_str("#EXT-X-GAP\n");
             }
             if let Some((first, end)) = segment.span {
-                let _ = writeln!(out, "#EXT-X-BYTERANGE:{}@{first}", end - first + 1);
+                out.push_str(&format!("#EXT-X-BYTERANGE:{}@{first}\n", end - first + 1));
             }
             out.push_str(segment.uri);
             out.push('\n');
@@ -349,7 +347,7 @@ impl<'a> Ladder<'a> {
             self.own(choices)?.saturating_add(choices.inserted),
         );
         if let Some(kind) = current.timeline.kind {
-            let _ = writeln!(out, "#EXT-X-PLAYLIST-TYPE:{kind}");
+            out.push_str(&format!("#EXT-X-PLAYLIST-TYPE:{kind}\n"));
         }
         // Delta updates and blocking reloads are the rung's, not of what is composed.
         let headers = current.timeline.headers.iter();
@@ -386,13 +384,13 @@ fn open(
             out.push_str("#EXT-X-KEY:METHOD=NONE\n");
         }
         for line in wanted {
-            let _ = writeln!(out, "{line}");
+            out.push_str(&format!("{line}\n"));
         }
         in_force = wanted;
     };
     if let Some((line, keys)) = map_of(rung, segment).filter(|map| before != Some(*map)) {
         turn(out, keys);
-        let _ = writeln!(out, "{line}");
+        out.push_str(&format!("{line}\n"));
     }
     turn(out, rung.timeline.keys_at(segment.keys));
 }

@@ -109,6 +109,16 @@ fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
 }
 
 #[test]
+fn a_set_without_representations_speaks_for_no_other() {
+    let text = SOUND.replace(
+        "</Period>",
+        "<AdaptationSet lang='de' mimeType='audio/mp4'/></Period>",
+    );
+    let text = kept(&text, |_| true, |one| one.language.as_deref() == Some("de"));
+    assert!(text.contains("lang=\"fr\""), "{text}");
+}
+
+#[test]
 fn a_single_rung_leaves_one_in_each_period() {
     let mpd = Mpd::parse(PERIODS.as_bytes()).unwrap();
     let plan = Plan {

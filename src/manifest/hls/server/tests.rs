@@ -5,8 +5,8 @@ use super::*;
 /// A live rung's window of `count` segments from `first` on, of 4 s each; every seventh segment
 /// follows a break of the programme.
 fn live(name: &str, map: &str, range: Range<u64>) -> String {
-    let before = (1..=range.start).filter(|n| n % 7 == 0).count();
-    let before = before - usize::from(range.start % 7 == 0 && range.start > 0);
+    let before = (1..=range.start).filter(|n| n.is_multiple_of(7)).count();
+    let before = before - usize::from(range.start.is_multiple_of(7) && range.start > 0);
     let mut text = format!(
         "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n#EXT-X-MEDIA-SEQUENCE:{}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{before}\n#EXT-X-INDEPENDENT-SEGMENTS\n\
