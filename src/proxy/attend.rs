@@ -19,7 +19,7 @@ use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::meter::Bearer;
 use crate::proxy::watch::Active;
-use crate::route::Route;
+use crate::route::{Purpose, Route};
 use crate::session::cmcd;
 use crate::session::who::Who;
 
@@ -56,7 +56,9 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
         let (who, client) = (bearer.who, &bearer.client);
         edge.sessions.reported(site, who, client, report, asks.now);
     }
-    if let Some(active) = active {
+    // What this node answers for itself is a few bytes, asked for between segments of a session
+    // that it may not name: to count them for another would cut that session's samples.
+    if let Some(active) = active.filter(|_| route.purpose != Purpose::Service) {
         active.carries_for(mark, bearer.clone());
         if edge.metered {
             active.meter();
@@ -126,7 +128,6 @@ impl Asks<'_> {
         if let Some(who) = self.route.session.as_deref().and_then(read) {
             return Some(who);
         }
-        let sid = self.sid?;
-        Some(read(sid).unwrap_or_else(|| sessions.named(site, sid)))
+        Some(sessions.told(site, self.sid?, self.now))
     }
 }

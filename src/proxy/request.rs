@@ -448,7 +448,8 @@ fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> R
         length,
         path,
     };
-    let header = whole(&stored)?;
+    let mut header = whole(&stored)?;
+    adapt::speak(&mut header, exchange, edge).map_err(|_| respond::internal())?;
     exchange.opened = Some(Handoff {
         header,
         age: exchange.age.unwrap_or_default(),
@@ -488,6 +489,7 @@ fn visit<'a>(session: &'a Session, exchange: &Exchange, edge: &'a Edge, route: R
         headers: &session.req_header().headers,
         host: head_of(session).authority,
         address: exchange.client,
+        bearer: exchange.bearer.as_ref().map(|bearer| bearer.who),
         now: clock::now(),
     }
 }
