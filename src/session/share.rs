@@ -150,7 +150,7 @@ impl Sessions {
 
     /// What a session was told of a title, by this node or another one; waits as
     /// [`Sessions::recall`] does.
-    pub async fn told(self: &Arc<Self>, name: [u8; 16], now: UnixMillis) -> Option<String> {
+    pub async fn last_told(self: &Arc<Self>, name: [u8; 16], now: UnixMillis) -> Option<String> {
         let kind = Kind::Told;
         self.look_up(vec![Place { kind, name }], now).await;
         self.knowledge().told(&name).map(str::to_owned)

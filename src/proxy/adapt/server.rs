@@ -2,7 +2,7 @@
 //!
 //! The multivariant playlist names one rung, and in that URL itself ([`choice::LADDER`]): whoever
 //! is asked for the rung finds the others again. What a session was told goes from request to
-//! request, and from node to node, by [`crate::session::Sessions::told`].
+//! request, and from node to node, by [`crate::session::Sessions::last_told`].
 //!
 //! Invariants: whatever is amiss (no session, no ladder, rungs that do not fit, a time-out), the
 //! rung goes out as it is. The ladder's name passes the same door as any request, and counts only
@@ -146,7 +146,7 @@ impl Visit<'_> {
 
     async fn compose(&self, title: &Title<'_>, asked: &Bytes) -> Option<Vec<u8>> {
         let sessions = &self.edge.sessions;
-        let told = sessions.told(title.name, clock::now()).await;
+        let told = sessions.last_told(title.name, clock::now()).await;
         let told = told.and_then(|text| Choices::parse(&text));
         let mut needed = told.as_ref().map_or_else(Vec::new, Choices::rungs);
         if !needed.contains(&title.now) {
@@ -245,6 +245,7 @@ impl Visit<'_> {
             headers: self.headers,
             host: self.host,
             address: self.address,
+            bearer: self.bearer,
             now: self.now,
         }
     }
