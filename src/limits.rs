@@ -118,6 +118,22 @@ pub const SESSION_SHARES_BATCH: usize = 128;
 /// How long what Redis said of a session or client, if only that it has nothing, is believed.
 pub const SESSION_RECALL_AGAIN: Duration = Duration::from_secs(1);
 
+/// What was told of titles whose rungs the edge picks: with the text 20 MB at worst. Beyond it what
+/// was silent longest goes, and is told anew.
+pub const TOLD_MAX: usize = 16_384;
+
+/// Longest text of what was told: some 100 changes of rung in one window.
+pub const TOLD_BYTES_MAX: usize = 1024;
+
+/// Longest wait for the playlists of a title's rungs: beyond it a player had better get one.
+pub const RUNGS_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Rungs whose playlists one is composed of.
+pub const RUNGS_COMPOSED_MAX: usize = 16;
+
+/// Longest name of a multivariant playlist that its rungs' URLs carry.
+pub const LADDER_NAME_BYTES_MAX: usize = 1024;
+
 /// Look-ups of sessions in Redis under way; above it they are not made.
 pub const SESSION_RECALLS_MAX: usize = 64;
 

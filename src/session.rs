@@ -165,6 +165,13 @@ impl Sessions {
         )
     }
 
+    /// The name of what `who` is told of a title: of its `ladder`, by name and by shape.
+    #[must_use]
+    pub fn title(&self, who: Who, ladder: &str, shape: &[u8]) -> [u8; 16] {
+        let parts = [who.0.as_slice(), ladder.as_bytes(), shape];
+        self.ring().current().short(Domain::Title, &parts)
+    }
+
     /// The keyed hashes of a client's address and user agent.
     #[must_use]
     pub fn client(&self, address: Option<IpAddr>, user_agent: &[u8], now: UnixMillis) -> Client {

@@ -47,6 +47,7 @@ mod guest;
 mod limit;
 mod personal;
 pub(super) mod serve;
+mod server;
 
 use decision::Case;
 use guest::Guest;
@@ -119,7 +120,11 @@ impl Visit<'_> {
     /// The answer to give instead: a choice that means nothing, or leaves nothing.
     pub(super) async fn make(&self, bytes: &Bytes) -> Result<Option<Personal>, Answer> {
         let made = match self.kind(bytes) {
-            Some(ManifestKind::Hls) if is_media(bytes) => {
+            Some(kind @ ManifestKind::Hls) if is_media(bytes) => {
+                if let Some(bytes) = self.of_rungs(bytes).await {
+                    METRICS.manifests.of(kind, Made::Rewritten).inc();
+                    return Ok(Some(Personal { bytes, hint: None }));
+                }
                 let rebase = self.rebase(&Guest::Nobody);
                 let made = rebase.and_then(|rebase| hls::rebase_media(bytes, &rebase));
                 let result = made.as_ref().map_or(Made::Unchanged, |_| Made::Rewritten);
@@ -191,8 +196,12 @@ impl Visit<'_> {
             return Ok(None);
         }
         METRICS.manifests.of(kind, Made::Rewritten).inc();
+        let mut bytes = manifest.write(&decision.plan);
+        if mode == Mode::Server {
+            bytes = self.lead(&guest, &choice, bytes);
+        }
         Ok(Some(Personal {
-            bytes: manifest.write(&decision.plan),
+            bytes,
             hint: decision.hint,
         }))
     }

@@ -8,7 +8,8 @@ use crate::config::adapt::{Filter, Mode};
 use crate::manifest::filter;
 
 /// Every parameter that is a choice.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
+    LADDER,
     MODE,
     SUSTAINED,
     "min_kbps",
@@ -22,6 +23,10 @@ pub const NAMES: [&str; 8] = [
 /// What `cap` and `single` go by in place of what is known of the client. This node writes it into
 /// the URLs of refreshes, so that a session keeps its rungs.
 pub const SUSTAINED: &str = "sustained_kbps";
+
+/// Path and query of the multivariant playlist that a media playlist is a rung of, escaped. This
+/// node writes it where it picks the rungs (`server`).
+pub const LADDER: &str = "ladder";
 
 const MODE: &str = "mode";
 
@@ -70,7 +75,8 @@ impl Choice {
         };
         for parameter in query.split('&') {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let Some(name) = NAMES.into_iter().find(|known| *known == name) else {
+            let names = NAMES.into_iter().filter(|known| *known != LADDER);
+            let Some(name) = names.into_iter().find(|known| *known == name) else {
                 continue;
             };
             choice.take(name, value)?;

@@ -31,6 +31,8 @@ pub struct Knowledge {
     clients: Table<Known>,
     networks: Table<Network>,
     sites: HashMap<Arc<str>, Distribution>,
+    /// What sessions were told of titles, and when.
+    told: Table<(String, UnixMillis)>,
     /// When other nodes were asked, and of whom.
     asked: Table<()>,
     /// `None` where there are no other nodes to tell.
@@ -76,6 +78,7 @@ impl Knowledge {
             clients: Table::new(limits::CLIENTS_MAX),
             networks: Table::new(limits::CLIENTS_MAX),
             sites: sites.map(site).collect(),
+            told: Table::new(limits::TOLD_MAX),
             asked: Table::new(limits::CLIENTS_MAX),
             outbox,
             ended: Vec::new(),
@@ -279,7 +282,23 @@ impl Knowledge {
                 let (here, _) = self.networks.meet(name, now, Network::default);
                 here.merge(network);
             }
+            Record::Told(text, at) => self.tell(name, text, at),
         }
+    }
+
+    /// Notes what a session was told, unless something newer is known.
+    pub fn tell(&mut self, name: [u8; 16], text: String, at: UnixMillis) {
+        let (here, gone) = self.told.meet(name, at, || (String::new(), at));
+        if here.1 <= at {
+            *here = (text, at);
+        }
+        METRICS.session_evictions.inc_by(u64::from(gone.is_some()));
+    }
+
+    /// What a session was told last, as far as it is known here.
+    #[must_use]
+    pub fn told(&self, name: &[u8; 16]) -> Option<&str> {
+        self.told.peek(name).map(|(text, _)| text.as_str())
     }
 
     /// Takes out what other nodes are to be told, `most` records at most.
@@ -303,6 +322,10 @@ impl Knowledge {
                     .peek(&place.name)
                     .cloned()
                     .map(Record::Network),
+                Kind::Told => {
+                    let told = self.told.peek(&place.name).cloned();
+                    told.map(|(text, at)| Record::Told(text, at))
+                }
             };
             records.extend(record.map(|record| (place, record)));
         }
@@ -326,7 +349,8 @@ impl Knowledge {
             let client = self.clients.pop_before(useless).is_some();
             let network = self.networks.pop_before(useless).is_some();
             let asked = self.asked.pop_before(silent).is_some();
-            if !(session || client || network || asked) {
+            let told = self.told.pop_before(over).is_some();
+            if !(session || client || network || asked || told) {
                 break;
             }
         }

@@ -4,6 +4,7 @@
 //! {prefix}:1:session:<name>   an estimate, by the name of its session
 //! {prefix}:1:client:<name>    a belief, by the hash of the client and the day
 //! {prefix}:1:network:<name>   an aggregate, by the hash of the network and the day
+//! {prefix}:1:told:<name>      what a playlist was composed of, by session and title
 //! {prefix}:1:session-secret   the secret that ids are signed with
 //!
 //! form "2"   moment          figures
@@ -40,6 +41,8 @@ pub enum Kind {
     Client,
     /// A network's aggregate.
     Network,
+    /// What a session was told of a title whose rungs the edge picks.
+    Told,
 }
 
 impl Kind {
@@ -47,7 +50,7 @@ impl Kind {
     #[must_use]
     pub fn life(self) -> Duration {
         match self {
-            Self::Session => limits::SESSION_LIFE,
+            Self::Session | Self::Told => limits::SESSION_LIFE,
             Self::Client | Self::Network => limits::BELIEF_LIFE,
         }
     }
@@ -57,6 +60,7 @@ impl Kind {
             Self::Session => "session",
             Self::Client => "client",
             Self::Network => "network",
+            Self::Told => "told",
         }
     }
 }
@@ -94,6 +98,8 @@ pub enum Record {
     Client(Belief, Who),
     /// Of a network.
     Network(Network),
+    /// Text of at most [`limits::TOLD_BYTES_MAX`], and when it was right.
+    Told(String, UnixMillis),
 }
 
 impl Record {
@@ -104,6 +110,7 @@ impl Record {
             Self::Session(_, estimate) => estimate.at,
             Self::Client(belief, _) => belief.at,
             Self::Network(network) => network.at,
+            Self::Told(_, at) => *at,
         }
     }
 
@@ -135,6 +142,7 @@ impl Record {
                     bytes.put_slice(client);
                 }
             }
+            Self::Told(text, _) => bytes.put_slice(text.as_bytes()),
         }
         bytes
     }
@@ -154,6 +162,7 @@ impl Record {
             Kind::Session => session(&mut rest, at),
             Kind::Client => client(&mut rest, at),
             Kind::Network => network(&mut rest, at),
+            Kind::Told => told(&mut rest, at),
         };
         record.filter(|_| rest.is_empty())
     }
@@ -196,6 +205,12 @@ fn session(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
     };
     let sane = bitrate <= BITRATE_MAX && (0.0..=VARIANCE_MAX).contains(&variance);
     sane.then_some(Record::Session(site, estimate))
+}
+
+fn told(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
+    let text = std::str::from_utf8(std::mem::take(rest)).ok()?;
+    let is_short = text.len() <= limits::TOLD_BYTES_MAX;
+    is_short.then(|| Record::Told(text.to_owned(), at))
 }
 
 fn client(rest: &mut &[u8], at: UnixMillis) -> Option<Record> {
@@ -329,6 +344,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_told_comes_back_unless_it_is_too_long() {
+        let told = |length| Record::Told("x".repeat(length), NOW);
+        for length in [0, 7, limits::TOLD_BYTES_MAX] {
+            let bytes = told(length).to_bytes();
+            assert_eq!(Record::read(Kind::Told, &bytes, NOW), Some(told(length)));
+        }
+        let bytes = told(limits::TOLD_BYTES_MAX + 1).to_bytes();
+        assert_eq!(Record::read(Kind::Told, &bytes, NOW), None);
+    }
+
+    #[test]
     fn places_of_kinds_and_names_differ() {
         let place = |kind, name| Place { kind, name }.key("pop");
         let expected = format!("pop:1:session:{}", "01".repeat(16));
@@ -341,7 +367,7 @@ mod tests {
         fn nothing_in_redis_panics(bytes in any::<Vec<u8>>(), at in any::<u64>()) {
             let mut named = b"2001800000000000".to_vec();
             named.extend_from_slice(&bytes);
-            for kind in [Kind::Session, Kind::Client, Kind::Network] {
+            for kind in [Kind::Session, Kind::Client, Kind::Network, Kind::Told] {
                 drop(Record::read(kind, &bytes, UnixMillis(at)));
                 drop(Record::read(kind, &named, NOW));
             }

@@ -29,6 +29,8 @@ pub enum Domain {
     Client,
     /// A client's network, on one day.
     Network,
+    /// What a session is told of a title.
+    Title,
 }
 
 impl Key {

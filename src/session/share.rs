@@ -21,7 +21,7 @@ use crate::redis::pool::{Fault, Lane};
 use crate::redis::{Ask, Redis};
 use crate::session::Sessions;
 use crate::session::client::Client;
-use crate::session::record::{self, Place, Record};
+use crate::session::record::{self, Kind, Place, Record};
 use crate::session::secret::SECRET_BYTES;
 use crate::session::who::Who;
 
@@ -139,14 +139,57 @@ impl Sessions {
     /// Fetches what other nodes know of `who` and `client`, unless it is known here; waits for
     /// [`limits::SESSION_RECALL_MAX`] at most.
     pub async fn recall(self: &Arc<Self>, who: Option<Who>, client: &Client, now: UnixMillis) {
+        if self.redis.is_none() {
+            return;
+        }
+        let places = self.knowledge().unknown(who, client, now);
+        if !places.is_empty() {
+            self.look_up(places, now).await;
+        }
+    }
+
+    /// What a session was told of a title, by this node or another one; waits as
+    /// [`Sessions::recall`] does.
+    pub async fn last_told(self: &Arc<Self>, name: [u8; 16], now: UnixMillis) -> Option<String> {
+        let kind = Kind::Told;
+        self.look_up(vec![Place { kind, name }], now).await;
+        self.knowledge().told(&name).map(str::to_owned)
+    }
+
+    /// Notes what a session was told, for this node and the others. It waits for them no longer
+    /// than for a look-up, so that its next request finds it wherever it goes.
+    pub async fn tell(self: &Arc<Self>, name: [u8; 16], text: String, now: UnixMillis) {
+        if text.len() > limits::TOLD_BYTES_MAX {
+            return;
+        }
+        self.knowledge().tell(name, text.clone(), now);
+        let Some(redis) = self.redis.as_ref().map(Arc::clone) else {
+            return;
+        };
+        let Ok(permit) = Arc::clone(&self.recalls).try_acquire_owned() else {
+            METRICS.session_shares.of(ShareResult::Dropped).inc();
+            return;
+        };
+        let kind = Kind::Told;
+        let record = (Place { kind, name }, Record::Told(text, now));
+        let writing = async move {
+            let _permit = permit;
+            let result = match write(&redis, vec![record], now).await {
+                Ok(1..) => ShareResult::Written,
+                Ok(0) => ShareResult::Older,
+                Err(_) => ShareResult::Failed,
+            };
+            METRICS.session_shares.of(result).inc();
+        };
+        // What takes longer is written all the same.
+        drop(timeout(limits::SESSION_RECALL_MAX, tokio::spawn(writing)).await);
+    }
+
+    async fn look_up(self: &Arc<Self>, places: Vec<Place>, now: UnixMillis) {
         let redis = self.redis.as_ref().filter(|redis| redis.admits_reads());
         let Some(redis) = redis.map(Arc::clone) else {
             return;
         };
-        let places = self.knowledge().unknown(who, client, now);
-        if places.is_empty() {
-            return;
-        }
         let Ok(permit) = Arc::clone(&self.recalls).try_acquire_owned() else {
             METRICS.session_recalls.of(RecallResult::Refused).inc();
             return;

@@ -11,6 +11,8 @@ use crate::harness::edge::Edge;
 use crate::harness::web::Web;
 use crate::harness::{assert_same, edge, web};
 
+mod server;
+
 const PRIVATE: &str = "private, no-store";
 
 /// The sample title that the program carries for its demo.

@@ -13,6 +13,7 @@ use crate::proxy::adapt::limit;
 use crate::route::SERVICE;
 use crate::route::choice::{Choice, SUSTAINED};
 use crate::session::belief::Belief;
+use crate::session::estimator::Estimate;
 use crate::session::holdout::Arm;
 use crate::session::start::{self, Candidate, Outlook, Player};
 
@@ -107,6 +108,25 @@ impl Case<'_> {
         }
         let hint = self.hint(&candidates);
         Ok(Decision { plan, hint })
+    }
+
+    /// The rungs that stand in for one another, by their index in the ladder, and that of the one
+    /// that the next segments are from (`server`).
+    pub(super) fn next(&self, estimate: Option<&Estimate>) -> Option<(Vec<usize>, usize)> {
+        let kept = match *self.filter == Filter::default() {
+            true => None,
+            false => Some(filter::keep(self.ladder, self.filter).ok()?),
+        };
+        let candidates = self.candidates(kept.as_ref());
+        let now = match (self.choice.sustained, estimate) {
+            (None, Some(estimate)) => {
+                let next = start::next(Outlook::from(estimate), &candidates.list);
+                candidates.indices.get(next).copied()
+            }
+            _ => candidates.fitting(self.bound(&candidates)?),
+        }?;
+        let original = self.ladder.rungs.get(now).and_then(|rung| rung.copy_of);
+        Some((candidates.indices, original.unwrap_or(now)))
     }
 
     /// The rungs that a player chooses its start from: those of the first group listed that has

@@ -105,7 +105,7 @@ impl Visit<'_> {
     }
 
     /// Hosts that are this site: those configured, and for any host the one asked for.
-    fn hosts(&self) -> Vec<String> {
+    pub(super) fn hosts(&self) -> Vec<String> {
         let configured = &self.route.site.hosts;
         let named = configured.iter().filter(|host| *host != "*").cloned();
         let mut hosts: Vec<String> = named.collect();

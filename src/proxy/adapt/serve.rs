@@ -120,7 +120,7 @@ pub(in crate::proxy) async fn of_stream(
 }
 
 /// Whether an answer's bytes are a whole manifest as its origin wrote it.
-fn is_readable(status: StatusCode, headers: &HeaderMap) -> bool {
+pub(super) fn is_readable(status: StatusCode, headers: &HeaderMap) -> bool {
     let changed = [CONTENT_ENCODING, CONTENT_RANGE];
     status == StatusCode::OK && !changed.iter().any(|name| headers.contains_key(name))
 }
