@@ -19,6 +19,10 @@ pub struct Rung {
     pub bandwidth: u64,
     /// Average bit/s, the same way, where the manifest says; `bandwidth` elsewhere.
     pub average: u64,
+    /// Bit/s of the picture alone where the sound is apart (DASH `@bandwidth`); else `bandwidth`.
+    pub picture: u64,
+    /// Bit/s of the sound that is fetched apart from the picture; 0 where none is.
+    pub sound: u64,
     /// Lines of the picture; `None` where unknown or without picture.
     pub height: Option<u32>,
     /// Codecs as written, comma-separated.

@@ -164,13 +164,32 @@ impl Case<'_> {
     /// The rung to start with, or why none is named.
     fn start(&self, candidates: &Candidates) -> Result<usize, Hinting> {
         let belief = self.founded()?;
-        let player = match self.kind {
-            ManifestKind::Hls => Player::FirstListed,
-            ManifestKind::Dash => Player::Dash,
+        let index = match self.kind {
+            ManifestKind::Hls => {
+                let rungs = &candidates.list;
+                start::rung(belief, rtt(belief), rungs, Player::FirstListed)
+            }
+            ManifestKind::Dash => {
+                let rungs = self.by_picture(candidates);
+                start::rung(belief, rtt(belief), &rungs, Player::Dash)
+            }
         };
-        let index = start::rung(belief, rtt(belief), &candidates.list, player);
         let index = index.and_then(|index| candidates.indices.get(index).copied());
         index.ok_or(Hinting::Kept)
+    }
+
+    /// The candidates as dash.js rates them, which chooses the picture without its sound.
+    fn by_picture(&self, candidates: &Candidates) -> Vec<Candidate> {
+        let rungs = candidates.indices.iter().zip(&candidates.list);
+        let rated = rungs.map(|(index, candidate)| Candidate {
+            rated: self
+                .ladder
+                .rungs
+                .get(*index)
+                .map_or(candidate.rated, |rung| rung.picture),
+            ..*candidate
+        });
+        rated.collect()
     }
 
     /// What Shaka is told with the same reasons; it looks at neither order nor target.

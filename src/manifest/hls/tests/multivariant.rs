@@ -115,6 +115,30 @@ fn a_ladder_says_what_the_playlist_says() {
 }
 
 #[test]
+fn sound_counts_apart_where_every_rendition_has_its_playlist() {
+    let media = |id: &str, name: &str, rest: &str| {
+        format!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"{name}\"{rest}\n")
+    };
+    let text = [
+        variants(&[
+            "BANDWIDTH=1,CODECS=\"avc1\",AUDIO=\"apart\"",
+            "BANDWIDTH=2,CODECS=\"avc1\",AUDIO=\"within\"",
+            "BANDWIDTH=3,CODECS=\"avc1\"",
+            "BANDWIDTH=4,CODECS=\"mp4a\",AUDIO=\"apart\"",
+        ]),
+        media("apart", "one", ",URI=\"one\""),
+        media("apart", "two", ",URI=\"two\""),
+        media("within", "one", ""),
+        media("within", "two", ",URI=\"two\""),
+    ]
+    .concat();
+    let multivariant = parse(&text);
+    let rungs = multivariant.ladder().rungs.iter();
+    let sounds: Vec<_> = rungs.map(|rung| (rung.picture, rung.sound)).collect();
+    assert_eq!(sounds, [(1, 128_000), (2, 0), (3, 0), (4, 0)]);
+}
+
+#[test]
 fn copies_on_other_pathways_are_copies_of_another_group() {
     let multivariant = parse(STEERED);
     let rungs = &multivariant.ladder().rungs;
