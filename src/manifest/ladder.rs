@@ -12,6 +12,18 @@ pub struct Ladder {
     pub renditions: Vec<Rendition>,
 }
 
+impl Ladder {
+    /// The largest of the groups' least bit rates: a bound below it leaves some player nothing.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        let least = self.rungs.iter().map(|rung| {
+            let group = self.rungs.iter().filter(|it| it.group == rung.group);
+            group.map(|it| it.bandwidth).min().unwrap_or(0)
+        });
+        least.max().unwrap_or(0)
+    }
+}
+
 /// One quality of the picture, or of the sound where there is no picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rung {

@@ -44,7 +44,6 @@ mod body;
 mod decision;
 mod first;
 mod guest;
-mod limit;
 mod personal;
 pub(super) mod serve;
 
@@ -200,9 +199,9 @@ impl Visit<'_> {
     /// Has brought what the player asks for next: the beginning of the rung that it starts with.
     /// Of an MPD that is asked for again and again, nobody knows where its players are.
     fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
-        let is_kept = |index: &usize| match &plan.kept {
-            Some(kept) => kept.rungs.get(*index) == Some(&true),
-            None => true,
+        let is_kept = |index: &usize| {
+            let kept = plan.kept.as_ref();
+            kept.is_none_or(|kept| kept.has_rung(*index))
         };
         let listed = (0..ladder.rungs.len()).find(is_kept);
         let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));

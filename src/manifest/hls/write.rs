@@ -181,10 +181,9 @@ struct Shown {
 impl Shown {
     /// `None` where everything stays, or nothing would.
     fn of(layout: &Layout<'_>, ladder: &Ladder, kept: &Kept) -> Option<Self> {
-        let is_whole = kept.rungs.iter().chain(&kept.renditions).all(|&kept| kept);
         let fits = kept.rungs.len() == ladder.rungs.len()
             && kept.renditions.len() == ladder.renditions.len();
-        if is_whole || !fits || !kept.rungs.contains(&true) {
+        if kept.is_whole() || !fits || !kept.rungs.contains(&true) {
             return None;
         }
         let rungs = with_copies(ladder, &kept.rungs);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
+use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
 use crate::manifest::ladder::{Ladder, Rung};
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
 use crate::metrics::{Hinting, METRICS, ManifestKind};
 use crate::proxy::adapt::Visit;
 use crate::proxy::adapt::guest::Guest;
-use crate::proxy::adapt::limit;
 use crate::route::SERVICE;
 use crate::route::choice::{Choice, SUSTAINED};
 use crate::session::belief::Belief;
@@ -77,11 +77,8 @@ impl Case<'_> {
     /// # Errors
     /// [`filter::Error`] where what is asked for would leave nothing.
     pub(super) fn decide(&self) -> Result<Decision, filter::Error> {
-        let kept = match *self.filter == Filter::default() {
-            true => None,
-            false => Some(filter::keep(self.ladder, self.filter)?),
-        };
-        let candidates = self.candidates(kept.as_ref());
+        let kept = filter::keep(self.ladder, self.filter)?;
+        let candidates = self.candidates(&kept);
         let most = self.bound(&candidates);
         let kept = self.limited(kept, &candidates, most);
         let given = self.start(&candidates);
@@ -90,16 +87,14 @@ impl Case<'_> {
             .of(given.err().unwrap_or(Hinting::Given))
             .inc();
         let start = given.ok();
-        let kept = kept.filter(|it| it.rungs.contains(&false) || it.renditions.contains(&false));
-        let start =
-            start.filter(|index| kept.as_ref().is_none_or(|kept| is_set(&kept.rungs, *index)));
+        let start = start.filter(|index| kept.has_rung(*index));
         let mut plan = Plan {
             rebase: self.visit.rebase(self.guest),
             start,
             steering: self.steering(),
             cmcd: self.cmcd(),
             refresh: None,
-            kept,
+            kept: (!kept.is_whole()).then_some(kept),
         };
         // What is off and the same for all is asked for again as it was.
         if self.is_dynamic && !(self.mode == Mode::Off && plan.is_empty()) {
@@ -111,9 +106,9 @@ impl Case<'_> {
 
     /// The rungs that a player chooses its start from: those of the first group listed that has
     /// a picture, where any has.
-    fn candidates(&self, kept: Option<&Kept>) -> Candidates {
+    fn candidates(&self, kept: &Kept) -> Candidates {
         let rungs = self.ladder.rungs.iter().enumerate();
-        let left = rungs.filter(|(index, _)| kept.is_none_or(|kept| is_set(&kept.rungs, *index)));
+        let left = rungs.filter(|(index, _)| kept.has_rung(*index));
         let left: Vec<(usize, &Rung)> = left.collect();
         let seen = left.iter().find(|(_, rung)| rung.has_video);
         let group = seen.or(left.first()).map(|(_, rung)| rung.group);
@@ -127,18 +122,13 @@ impl Case<'_> {
     }
 
     /// What the mode leaves of what the filter has left; `most` is [`Case::bound`].
-    fn limited(
-        &self,
-        kept: Option<Kept>,
-        candidates: &Candidates,
-        most: Option<u64>,
-    ) -> Option<Kept> {
+    fn limited(&self, kept: Kept, candidates: &Candidates, most: Option<u64>) -> Kept {
         match (self.mode, most) {
-            (Mode::Cap, Some(most)) => Some(limit::cap(self.ladder, kept, most)),
-            (Mode::Single | Mode::Server, Some(most)) => {
-                let index = candidates.fitting(most)?;
-                Some(limit::single(self.ladder, kept, index))
-            }
+            (Mode::Cap, Some(most)) => filter::cap(self.ladder, &kept, most, CAPPED_RUNGS_MIN),
+            (Mode::Single | Mode::Server, Some(most)) => match candidates.fitting(most) {
+                Some(index) => filter::single(self.ladder, &kept, index),
+                None => kept,
+            },
             _ => kept,
         }
     }
@@ -199,7 +189,7 @@ impl Case<'_> {
         let rated = candidates.list.get(index)?.rated;
         Some(Hint {
             throughput: start::etp(rated),
-            most: limit::floor(self.ladder).max(rated).div_ceil(1000),
+            most: self.ladder.floor().max(rated).div_ceil(1000),
         })
     }
 
@@ -283,8 +273,4 @@ impl Case<'_> {
 fn rtt(belief: &Belief) -> Option<Duration> {
     let millis = belief.rtt_millis?;
     Duration::try_from_secs_f64(millis / 1000.0).ok()
-}
-
-fn is_set(list: &[bool], index: usize) -> bool {
-    list.get(index).copied().unwrap_or(false)
 }
