@@ -73,6 +73,13 @@ impl<'a> Multivariant<'a> {
         &self.ladder
     }
 
+    /// Whether a plan can have players start with the rung at this index: it is not where it
+    /// would go already, and the author ranks no other one higher.
+    #[must_use]
+    pub fn can_start(&self, rung: usize) -> bool {
+        write::can_start(&self.ladder, rung)
+    }
+
     /// Writes it by `plan`.
     #[must_use]
     pub fn write(&self, plan: &Plan) -> Vec<u8> {

@@ -103,6 +103,14 @@ impl Parsed<'_> {
         }
     }
 
+    /// Whether what is written can tell players to start with a rung.
+    fn can_start(&self, rung: usize) -> bool {
+        match self {
+            Self::Hls(playlist) => playlist.can_start(rung),
+            Self::Dash(mpd) => mpd.can_start(rung),
+        }
+    }
+
     fn write(&self, plan: &Plan) -> Vec<u8> {
         match self {
             Self::Hls(playlist) => playlist.write(plan),
@@ -173,8 +181,7 @@ impl Visit<'_> {
         let case = Case {
             visit: self,
             kind,
-            ladder: manifest.ladder(),
-            is_dynamic: manifest.is_dynamic(),
+            manifest,
             choice: &choice,
             filter: &filter,
             mode,

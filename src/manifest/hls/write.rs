@@ -58,6 +58,11 @@ pub(super) fn write(text: &[u8], layout: &Layout<'_>, ladder: &Ladder, plan: &Pl
     pen.out
 }
 
+/// Whether a rung moves when it is the one to start with.
+pub(super) fn can_start(ladder: &Ladder, start: usize) -> bool {
+    Moved::of(ladder, start).is_some()
+}
+
 /// Bytes that a URI is likely to become longer by.
 const PREFIX_BYTES: usize = 64;
 

@@ -270,6 +270,7 @@ fn nothing_moves_where_it_would_do_harm() {
         (SCORED, 0, "others have a higher score"),
     ] {
         assert_eq!(write(text, &start(index)), text, "{why}");
+        assert!(!parse(text).can_start(index), "{why}");
     }
     assert_eq!(
         order(&write(SCORED, &start(2))),
@@ -295,6 +296,8 @@ fn other_groups_stay_where_they_are() {
     ]);
     assert_eq!(order(&write(&text, &start(3))), ["0", "3", "1", "2"]);
     assert_eq!(order(&write(&text, &start(2))), ["2", "0", "1", "3"]);
+    let can = [0, 1, 2, 3].map(|index| parse(&text).can_start(index));
+    assert_eq!(can, [false, false, true, true]);
 }
 
 #[test]
