@@ -304,7 +304,8 @@ labels! {
     Hinting("result") {
         /// It was.
         Given = "given",
-        /// The rule left the player its own choice.
+        /// The player was left its own choice: by the rule, or since what was chosen is not shown,
+        /// or the author's own hints leave no place for another.
         Kept = "kept",
         /// Nothing is known of the client.
         Unknown = "unknown",

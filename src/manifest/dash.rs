@@ -97,6 +97,13 @@ impl<'a> Mpd<'a> {
         self.is_dynamic
     }
 
+    /// Whether a plan can have players start with the rung at this index: the author has not
+    /// said himself where they are to.
+    #[must_use]
+    pub fn can_start(&self, rung: usize) -> bool {
+        hints::can_start(&self.tree, &self.offer, rung)
+    }
+
     /// Writes it by `plan`.
     ///
     /// An MPD that is edited loses its `PatchLocation`s: patches are written for the original.

@@ -104,12 +104,12 @@ pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
     Ok(Kept { rungs, renditions })
 }
 
-/// What is left of `ladder` below `bitrate` (bit/s, audio included). Every group keeps at least
-/// its `rungs_min` lowest qualities, however high they are; copies count as one.
+/// What is left of `kept` below `bitrate` (bit/s, audio included). Every group keeps at least the
+/// `rungs_min` lowest qualities that it still has, however high they are; copies count as one.
 #[must_use]
-pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
+pub fn cap(ladder: &Ladder, kept: &Kept, bitrate: u64, rungs_min: usize) -> Kept {
     let mut qualities: HashMap<usize, BTreeSet<u64>> = HashMap::new();
-    for rung in &ladder.rungs {
+    for (_, rung) in left(ladder, kept) {
         qualities
             .entry(rung.group)
             .or_default()
@@ -120,21 +120,22 @@ pub fn cap(ladder: &Ladder, bitrate: u64, rungs_min: usize) -> Kept {
         let lower = members.map(|members| members.range(..rung.bandwidth).take(rungs_min));
         lower.map_or(0, Iterator::count)
     };
-    let stays = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
+    let fits = |rung: &Rung| rung.bandwidth <= bitrate || lower(rung) < rungs_min;
+    let stays = |(index, rung): (usize, &Rung)| kept.has_rung(index) && fits(rung);
     Kept {
-        rungs: ladder.rungs.iter().map(stays).collect(),
-        renditions: vec![true; ladder.renditions.len()],
+        rungs: ladder.rungs.iter().enumerate().map(stays).collect(),
+        renditions: kept.renditions.clone(),
     }
 }
 
-/// The rung at index `rung` alone, with its redundant copies, and of every other period the one
-/// that is most like it.
+/// Of what is `kept`, the rung at index `rung` alone, with its redundant copies, and of every
+/// other period the one that is most like it.
 #[must_use]
-pub fn single(ladder: &Ladder, rung: usize) -> Kept {
+pub fn single(ladder: &Ladder, kept: &Kept, rung: usize) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
     let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
-    if let Some(wanted) = ladder.rungs.get(rung) {
-        for (index, rung) in ladder.rungs.iter().enumerate() {
+    if let Some((_, wanted)) = left(ladder, kept).find(|(index, _)| *index == rung) {
+        for (index, rung) in left(ladder, kept) {
             let best = chosen.entry(rung.period).or_insert((index, rung));
             if unlikeness(wanted, rung) < unlikeness(wanted, best.1) {
                 *best = (index, rung);
@@ -144,12 +145,19 @@ pub fn single(ladder: &Ladder, rung: usize) -> Kept {
     }
     let stays = |(index, rung): (usize, &Rung)| {
         let best = chosen.get(&rung.period);
-        best.is_some_and(|best| original(best.0, best.1) == original(index, rung))
+        let is_same = |best: &(usize, &Rung)| original(best.0, best.1) == original(index, rung);
+        kept.has_rung(index) && best.is_some_and(is_same)
     };
     Kept {
         rungs: ladder.rungs.iter().enumerate().map(stays).collect(),
-        renditions: vec![true; ladder.renditions.len()],
+        renditions: kept.renditions.clone(),
     }
+}
+
+/// The rungs that are kept, each with its index.
+fn left<'a>(ladder: &'a Ladder, kept: &Kept) -> impl Iterator<Item = (usize, &'a Rung)> {
+    let rungs = ladder.rungs.iter().enumerate();
+    rungs.filter(|(index, _)| kept.has_rung(*index))
 }
 
 /// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more

@@ -73,6 +73,13 @@ impl<'a> Multivariant<'a> {
         &self.ladder
     }
 
+    /// Whether a plan can have players start with the rung at this index: it is not where it
+    /// would go already, and the author ranks no other one higher.
+    #[must_use]
+    pub fn can_start(&self, rung: usize) -> bool {
+        write::can_start(&self.ladder, rung)
+    }
+
     /// Writes it by `plan`.
     #[must_use]
     pub fn write(&self, plan: &Plan) -> Vec<u8> {
@@ -98,6 +105,8 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
             Rung {
                 bandwidth,
                 average: variant.average.unwrap_or(bandwidth),
+                picture: bandwidth,
+                sound: sound_apart(layout, variant, has_video),
                 height: variant.resolution.map(|(_, height)| height),
                 codecs: variant.codecs.to_owned(),
                 range: variant.dynamic_range().filter(|_| has_video),
@@ -117,6 +126,17 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
         renditions: layout.renditions.clone(),
     }
 }
+
+/// Bit/s of the sound of a variant with a picture, where its `AUDIO` group has it apart.
+fn sound_apart(layout: &Layout<'_>, variant: &Variant<'_>, has_video: bool) -> u64 {
+    match has_video && layout.apart.contains(variant.named.audio) {
+        true => SOUND_USUAL,
+        false => 0,
+    }
+}
+
+/// Bit/s of stereo sound as it is usually coded (AAC): no playlist says what its own takes.
+const SOUND_USUAL: u64 = 128_000;
 
 /// Which variants have a picture. Those of which nothing is known have one if no other does.
 fn have_video(variants: &[Variant<'_>]) -> Vec<bool> {

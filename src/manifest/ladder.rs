@@ -12,6 +12,18 @@ pub struct Ladder {
     pub renditions: Vec<Rendition>,
 }
 
+impl Ladder {
+    /// The largest of the groups' least bit rates: a bound below it leaves some player nothing.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        let least = self.rungs.iter().map(|rung| {
+            let group = self.rungs.iter().filter(|it| it.group == rung.group);
+            group.map(|it| it.bandwidth).min().unwrap_or(0)
+        });
+        least.max().unwrap_or(0)
+    }
+}
+
 /// One quality of the picture, or of the sound where there is no picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rung {
@@ -19,6 +31,10 @@ pub struct Rung {
     pub bandwidth: u64,
     /// Average bit/s, the same way, where the manifest says; `bandwidth` elsewhere.
     pub average: u64,
+    /// Bit/s of the picture alone where the sound is apart (DASH `@bandwidth`); else `bandwidth`.
+    pub picture: u64,
+    /// Bit/s of the sound that is fetched apart from the picture; 0 where none is.
+    pub sound: u64,
     /// Lines of the picture; `None` where unknown or without picture.
     pub height: Option<u32>,
     /// Codecs as written, comma-separated.

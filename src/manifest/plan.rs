@@ -28,6 +28,20 @@ pub struct Kept {
     pub renditions: Vec<bool>,
 }
 
+impl Kept {
+    /// Whether the rung at this index stays.
+    #[must_use]
+    pub fn has_rung(&self, index: usize) -> bool {
+        self.rungs.get(index) == Some(&true)
+    }
+
+    /// Whether everything stays.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rungs.iter().chain(&self.renditions).all(|kept| *kept)
+    }
+}
+
 /// What a manifest says of the steering service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SteeringHint {

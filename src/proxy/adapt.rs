@@ -44,7 +44,6 @@ mod body;
 mod decision;
 mod first;
 mod guest;
-mod limit;
 mod personal;
 pub(super) mod serve;
 mod server;
@@ -102,6 +101,14 @@ impl Parsed<'_> {
         match self {
             Self::Hls(_) => false,
             Self::Dash(mpd) => mpd.is_dynamic(),
+        }
+    }
+
+    /// Whether what is written can tell players to start with a rung.
+    fn can_start(&self, rung: usize) -> bool {
+        match self {
+            Self::Hls(playlist) => playlist.can_start(rung),
+            Self::Dash(mpd) => mpd.can_start(rung),
         }
     }
 
@@ -179,8 +186,7 @@ impl Visit<'_> {
         let case = Case {
             visit: self,
             kind,
-            ladder: manifest.ladder(),
-            is_dynamic: manifest.is_dynamic(),
+            manifest,
             choice: &choice,
             filter: &filter,
             mode,
@@ -209,9 +215,9 @@ impl Visit<'_> {
     /// Has brought what the player asks for next: the beginning of the rung that it starts with.
     /// Of an MPD that is asked for again and again, nobody knows where its players are.
     fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
-        let is_kept = |index: &usize| match &plan.kept {
-            Some(kept) => kept.rungs.get(*index) == Some(&true),
-            None => true,
+        let is_kept = |index: &usize| {
+            let kept = plan.kept.as_ref();
+            kept.is_none_or(|kept| kept.has_rung(*index))
         };
         let listed = (0..ladder.rungs.len()).find(is_kept);
         let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));

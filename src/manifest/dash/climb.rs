@@ -40,6 +40,8 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
             offer.ladder.rungs.push(Rung {
                 bandwidth,
                 average: bandwidth,
+                picture: rung.bandwidth,
+                sound: beside,
                 group: *groups.entry((place, class)).or_insert(fresh),
                 period: periods,
                 has_video,

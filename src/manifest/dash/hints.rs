@@ -33,9 +33,7 @@ pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut 
     let service = obeyed(tree);
     let mut wanted = Vec::new();
     if let Some(start) = plan.start.and_then(|rung| Start::new(offer, rung)) {
-        let bandwidth =
-            service.and_then(|service| tree.named(service, "OperatingBandwidth").last());
-        match bandwidth {
+        match demanded(tree, service) {
             Some(bandwidth) => start.merge(tree, bandwidth, edits),
             None => wanted.push(("OperatingBandwidth", start.markup(tree.prefix))),
         }
@@ -67,6 +65,21 @@ pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut 
             edits.insert_top(tree, "ServiceDescription", &markup);
         }
     }
+}
+
+/// Whether the MPD takes a rung to start with.
+pub(super) fn can_start(tree: &Tree<'_>, offer: &Offer<'_>, rung: usize) -> bool {
+    let bandwidth = demanded(tree, obeyed(tree));
+    let start = Start::new(offer, rung);
+    start.is_some_and(|start| bandwidth.is_none_or(|bandwidth| start.joins(tree, bandwidth)))
+}
+
+/// What the author demands of bit rates, as far as dash.js obeys.
+fn demanded<'t, 'a>(
+    tree: &'t Tree<'a>,
+    service: Option<&'t Element<'a>>,
+) -> Option<&'t Element<'a>> {
+    tree.named(service?, "OperatingBandwidth").last()
 }
 
 /// What is wanted, and the end tag behind it.
@@ -118,11 +131,16 @@ impl Start {
         )
     }
 
-    /// Adds the target to what the author demands of this medium, unless he has one. Beside
-    /// demands of other media nothing is added: dash.js would forget those.
-    fn merge(&self, tree: &Tree<'_>, bandwidth: &Element<'_>, edits: &mut Edits) {
+    /// Whether there is a place for it in what the author demands: he has no target for this
+    /// medium. Beside demands of other media there is none: dash.js would forget those.
+    fn joins(&self, tree: &Tree<'_>, bandwidth: &Element<'_>) -> bool {
         let is_same = tree.value(bandwidth, "mediaType").as_deref() == Some(self.media);
-        if is_same && tree.value(bandwidth, "target").is_none() {
+        is_same && tree.value(bandwidth, "target").is_none()
+    }
+
+    /// Adds the target to what the author demands, where it has a place.
+    fn merge(&self, tree: &Tree<'_>, bandwidth: &Element<'_>, edits: &mut Edits) {
+        if self.joins(tree, bandwidth) {
             let most = tree.number(bandwidth, "max").unwrap_or(u64::MAX);
             let least = tree.number(bandwidth, "min").unwrap_or_default();
             let target = self.target.max(least).min(most);

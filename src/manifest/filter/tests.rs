@@ -55,6 +55,11 @@ fn ladder() -> Ladder {
     }
 }
 
+/// Everything stays.
+fn all(ladder: &Ladder) -> Kept {
+    keep(ladder, &Filter::default()).unwrap()
+}
+
 fn indices(flags: &[bool]) -> Vec<usize> {
     (0..flags.len()).filter(|&index| flags[index]).collect()
 }
@@ -207,7 +212,8 @@ fn what_is_unknown_is_kept() {
 
 #[test]
 fn a_cap_leaves_every_group_its_lowest_rungs() {
-    let capped = |bitrate, rungs_min| indices(&cap(&ladder(), bitrate, rungs_min).rungs);
+    let capped =
+        |bitrate, rungs_min| indices(&cap(&ladder(), &all(&ladder()), bitrate, rungs_min).rungs);
     assert_eq!(capped(3_500_000, 2), [0, 1, 2, 4, 5, 7]);
     assert_eq!(capped(0, 2), [0, 1, 2, 4, 5, 7]);
     assert_eq!(capped(0, 1), [0, 1, 4, 7]);
@@ -217,7 +223,7 @@ fn a_cap_leaves_every_group_its_lowest_rungs() {
 
 #[test]
 fn a_single_rung_comes_with_its_copies() {
-    let alone = |rung| indices(&single(&ladder(), rung).rungs);
+    let alone = |rung| indices(&single(&ladder(), &all(&ladder()), rung).rungs);
     assert_eq!(alone(0), [0, 1]);
     assert_eq!(alone(1), [0, 1]);
     assert_eq!(alone(5), [5]);
@@ -244,8 +250,65 @@ fn a_single_rung_has_its_like_in_every_other_period() {
         ],
         ..Ladder::default()
     };
-    assert_eq!(indices(&single(&ladder, 1).rungs), [1, 2, 5, 7]);
-    assert_eq!(indices(&single(&ladder, 6).rungs), [1, 3, 6, 7]);
+    assert_eq!(
+        indices(&single(&ladder, &all(&ladder), 1).rungs),
+        [1, 2, 5, 7]
+    );
+    assert_eq!(
+        indices(&single(&ladder, &all(&ladder), 6).rungs),
+        [1, 3, 6, 7]
+    );
+}
+
+#[test]
+fn caps_and_single_rungs_leave_out_what_a_filter_does_in_every_period() {
+    let with = |period, rung: Rung| Rung { period, ..rung };
+    let ladder = Ladder {
+        rungs: vec![
+            rung(1_000_000, 360, 0),
+            rung(2_000_000, 720, 0),
+            rung(3_000_000, 1080, 0),
+            with(1, rung(1_200_000, 360, 1)),
+            with(1, rung(1_400_000, 480, 1)),
+            with(1, rung(2_000_000, 1080, 1)),
+        ],
+        renditions: vec![
+            rendition(RenditionKind::Audio, Some("en"), 0),
+            rendition(RenditionKind::Audio, Some("de"), 0),
+        ],
+    };
+    let filter = Filter {
+        height_max: Some(720),
+        languages: strings(&["de"]),
+        ..Filter::default()
+    };
+    let kept = keep(&ladder, &filter).unwrap();
+    assert_eq!(indices(&kept.rungs), [0, 1, 3, 4]);
+    let alone = single(&ladder, &kept, 1);
+    assert_eq!(indices(&alone.rungs), [1, 4]);
+    assert_eq!(alone.renditions, [false, true]);
+    assert_eq!(indices(&single(&ladder, &kept, 2).rungs), [0; 0]);
+    for (bitrate, rungs_min, rungs) in [
+        (0, 1, &[0, 3][..]),
+        (1_300_000, 1, &[0, 3]),
+        (1_300_000, 2, &[0, 1, 3, 4]),
+        (u64::MAX, 1, &[0, 1, 3, 4]),
+    ] {
+        let capped = cap(&ladder, &kept, bitrate, rungs_min);
+        assert_eq!(indices(&capped.rungs), rungs, "{bitrate} {rungs_min}");
+        assert_eq!(capped.renditions, [false, true]);
+    }
+    let high = Kept {
+        rungs: vec![false, false, true, false, true, true],
+        ..kept
+    };
+    assert_eq!(indices(&cap(&ladder, &high, 0, 1).rungs), [2, 4]);
+}
+
+#[test]
+fn the_floor_is_the_least_of_the_group_that_has_none_lower() {
+    assert_eq!(ladder().floor(), 2_000_000);
+    assert_eq!(Ladder::default().floor(), 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! tags between them; that of a rendition or of an I-frame playlist is its tag; everything else
 //! lies in blocks that are only ever copied. Together they are the text, without a gap.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::manifest::hls::address::{self, Address};
@@ -25,6 +25,8 @@ pub(super) struct Layout<'a> {
     pub renditions: Vec<Rendition>,
     /// What each `AUDIO` group offers; those of equal number offer the same.
     pub offers: HashMap<&'a [u8], usize>,
+    /// `AUDIO` groups of which every rendition has a playlist of its own.
+    pub apart: HashSet<&'a [u8]>,
     /// The groups of renditions.
     pub groups: Numbers<(Group, &'a [u8])>,
     pub steering: Steering,
@@ -289,6 +291,9 @@ impl<'a> Reader<'a> {
         }
         let mut offers = Numbers::default();
         for (id, members) in self.sounds {
+            if members.iter().all(|one| one.source == Source::Playlist) {
+                self.layout.apart.insert(id);
+            }
             self.layout.offers.insert(id, offers.of(members));
         }
         let has_variants = !self.layout.variants.is_empty() || self.layout.order == Order::Unclear;

@@ -58,6 +58,11 @@ pub(super) fn write(text: &[u8], layout: &Layout<'_>, ladder: &Ladder, plan: &Pl
     pen.out
 }
 
+/// Whether a rung moves when it is the one to start with.
+pub(super) fn can_start(ladder: &Ladder, start: usize) -> bool {
+    Moved::of(ladder, start).is_some()
+}
+
 /// Bytes that a URI is likely to become longer by.
 const PREFIX_BYTES: usize = 64;
 
@@ -181,10 +186,9 @@ struct Shown {
 impl Shown {
     /// `None` where everything stays, or nothing would.
     fn of(layout: &Layout<'_>, ladder: &Ladder, kept: &Kept) -> Option<Self> {
-        let is_whole = kept.rungs.iter().chain(&kept.renditions).all(|&kept| kept);
         let fits = kept.rungs.len() == ladder.rungs.len()
             && kept.renditions.len() == ladder.renditions.len();
-        if is_whole || !fits || !kept.rungs.contains(&true) {
+        if kept.is_whole() || !fits || !kept.rungs.contains(&true) {
             return None;
         }
         let rungs = with_copies(ladder, &kept.rungs);

@@ -1,15 +1,16 @@
 //! What is done to a manifest for one client. Pure, but for what memory holds of first segments.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
+use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
-use crate::manifest::ladder::{Ladder, Rung};
+use crate::manifest::ladder::Rung;
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
 use crate::metrics::{Hinting, METRICS, ManifestKind};
-use crate::proxy::adapt::Visit;
 use crate::proxy::adapt::guest::Guest;
-use crate::proxy::adapt::limit;
+use crate::proxy::adapt::{Parsed, Visit};
 use crate::route::SERVICE;
 use crate::route::choice::{Choice, SUSTAINED};
 use crate::session::belief::Belief;
@@ -27,9 +28,7 @@ const UNBOUNDED: u64 = 1_000_000_000;
 pub(super) struct Case<'a> {
     pub(super) visit: &'a Visit<'a>,
     pub(super) kind: ManifestKind,
-    pub(super) ladder: &'a Ladder,
-    /// Whether players ask for the manifest again and again.
-    pub(super) is_dynamic: bool,
+    pub(super) manifest: &'a Parsed<'a>,
     pub(super) choice: &'a Choice,
     pub(super) filter: &'a Filter,
     pub(super) mode: Mode,
@@ -55,20 +54,38 @@ pub(in crate::proxy) struct Hint {
     pub(in crate::proxy) most: u64,
 }
 
-/// Rungs of one group that are left, by their index in the ladder, and what they take.
-struct Candidates {
-    indices: Vec<usize>,
-    list: Vec<Candidate>,
+/// Rungs of one group that are left, in the order of the ladder.
+struct Candidates<'a> {
+    /// Each with its index in the ladder.
+    rungs: Vec<(usize, &'a Rung)>,
+    /// What they take, where anybody has asked: it is looked up in memory, rung by rung.
+    sized: OnceCell<Vec<Candidate>>,
 }
 
-impl Candidates {
+impl Candidates<'_> {
     /// Index in the ladder of the best rung within `most` bit/s, or of the least where none is.
     fn fitting(&self, most: u64) -> Option<usize> {
-        let rungs = || self.indices.iter().zip(&self.list);
-        let fitting = rungs().filter(|(_, rung)| rung.rated <= most);
-        let best = fitting.max_by_key(|(_, rung)| rung.rated);
-        let chosen = best.or_else(|| rungs().min_by_key(|(_, rung)| rung.rated));
+        let rungs = || self.rungs.iter();
+        let fitting = rungs().filter(|(_, rung)| rung.bandwidth <= most);
+        let best = fitting.max_by_key(|(_, rung)| rung.bandwidth);
+        let chosen = best.or_else(|| rungs().min_by_key(|(_, rung)| rung.bandwidth));
         chosen.map(|(index, _)| *index)
+    }
+
+    /// What they take, as `visit` finds it; rated by picture and sound together.
+    fn sized(&self, visit: &Visit<'_>) -> &[Candidate] {
+        let find = || self.rungs.iter().map(|(_, rung)| visit.candidate(rung));
+        self.sized.get_or_init(|| find().collect())
+    }
+
+    /// What they take, as dash.js rates them, which chooses the picture without its sound.
+    fn by_picture(&self, visit: &Visit<'_>) -> Vec<Candidate> {
+        let rungs = self.rungs.iter().zip(self.sized(visit));
+        let rated = rungs.map(|((_, rung), candidate)| Candidate {
+            rated: rung.picture,
+            ..*candidate
+        });
+        rated.collect()
     }
 }
 
@@ -78,32 +95,25 @@ impl Case<'_> {
     /// # Errors
     /// [`filter::Error`] where what is asked for would leave nothing.
     pub(super) fn decide(&self) -> Result<Decision, filter::Error> {
-        let kept = match *self.filter == Filter::default() {
-            true => None,
-            false => Some(filter::keep(self.ladder, self.filter)?),
-        };
-        let candidates = self.candidates(kept.as_ref());
+        let kept = filter::keep(self.manifest.ladder(), self.filter)?;
+        let candidates = self.candidates(&kept);
         let most = self.bound(&candidates);
         let kept = self.limited(kept, &candidates, most);
-        let given = self.start(&candidates);
+        let start = self.start(&candidates, &kept);
         METRICS
             .hints
-            .of(given.err().unwrap_or(Hinting::Given))
+            .of(start.err().unwrap_or(Hinting::Given))
             .inc();
-        let start = given.ok();
-        let kept = kept.filter(|it| it.rungs.contains(&false) || it.renditions.contains(&false));
-        let start =
-            start.filter(|index| kept.as_ref().is_none_or(|kept| is_set(&kept.rungs, *index)));
         let mut plan = Plan {
             rebase: self.visit.rebase(self.guest),
-            start,
+            start: start.ok(),
             steering: self.steering(),
             cmcd: self.cmcd(),
             refresh: None,
-            kept,
+            kept: (!kept.is_whole()).then_some(kept),
         };
         // What is off and the same for all is asked for again as it was.
-        if self.is_dynamic && !(self.mode == Mode::Off && plan.is_empty()) {
+        if self.manifest.is_dynamic() && !(self.mode == Mode::Off && plan.is_empty()) {
             plan.refresh = self.refresh(most);
         }
         let hint = self.hint(&candidates);
@@ -131,76 +141,90 @@ impl Case<'_> {
 
     /// The rungs that a player chooses its start from: those of the first group listed that has
     /// a picture, where any has.
-    fn candidates(&self, kept: Option<&Kept>) -> Candidates {
-        let rungs = self.ladder.rungs.iter().enumerate();
-        let left = rungs.filter(|(index, _)| kept.is_none_or(|kept| is_set(&kept.rungs, *index)));
+    fn candidates(&self, kept: &Kept) -> Candidates<'_> {
+        let rungs = self.manifest.ladder().rungs.iter().enumerate();
+        let left = rungs.filter(|(index, _)| kept.has_rung(*index));
         let left: Vec<(usize, &Rung)> = left.collect();
         let seen = left.iter().find(|(_, rung)| rung.has_video);
         let group = seen.or(left.first()).map(|(_, rung)| rung.group);
         let of_group = left
             .into_iter()
             .filter(|(_, rung)| Some(rung.group) == group);
-        let (indices, list) = of_group
-            .map(|(index, rung)| (index, self.visit.candidate(rung)))
-            .unzip();
-        Candidates { indices, list }
+        Candidates {
+            rungs: of_group.collect(),
+            sized: OnceCell::new(),
+        }
     }
 
     /// What the mode leaves of what the filter has left; `most` is [`Case::bound`].
-    fn limited(
-        &self,
-        kept: Option<Kept>,
-        candidates: &Candidates,
-        most: Option<u64>,
-    ) -> Option<Kept> {
+    fn limited(&self, kept: Kept, candidates: &Candidates<'_>, most: Option<u64>) -> Kept {
         match (self.mode, most) {
-            (Mode::Cap, Some(most)) => Some(limit::cap(self.ladder, kept, most)),
-            (Mode::Single | Mode::Server, Some(most)) => {
-                let index = candidates.fitting(most)?;
-                Some(limit::single(self.ladder, kept, index))
+            (Mode::Cap, Some(most)) => {
+                filter::cap(self.manifest.ladder(), &kept, most, CAPPED_RUNGS_MIN)
             }
+            (Mode::Single | Mode::Server, Some(most)) => match candidates.fitting(most) {
+                Some(index) => filter::single(self.manifest.ladder(), &kept, index),
+                None => kept,
+            },
             _ => kept,
         }
     }
 
     /// Bit/s that no rung exceeds where the mode leaves some out: what an earlier answer of the
     /// same session went by, since refreshes must stay with it, or what is sustained by caution.
-    fn bound(&self, candidates: &Candidates) -> Option<u64> {
+    fn bound(&self, candidates: &Candidates<'_>) -> Option<u64> {
         if self.choice.sustained.is_some() {
             return self.choice.sustained;
         }
-        let sustained = self.belief.as_ref().and_then(|belief| {
-            let index = start::sustained(Outlook::from(belief), &candidates.list);
-            Some(candidates.list.get(index)?.rated)
-        });
         match self.mode {
             Mode::Cap if self.guest.arm() == Some(Arm::Holdout) || !self.is_allowed() => None,
-            Mode::Cap => sustained,
-            Mode::Single | Mode::Server => Some(sustained.unwrap_or(UNKNOWN_BITRATE)),
+            Mode::Cap => self.sustained(candidates),
+            Mode::Single | Mode::Server => {
+                Some(self.sustained(candidates).unwrap_or(UNKNOWN_BITRATE))
+            }
             Mode::Hint | Mode::Off => None,
         }
     }
 
-    /// The rung to start with, or why none is named.
-    fn start(&self, candidates: &Candidates) -> Result<usize, Hinting> {
+    /// Bit/s of the rung that the client sustains, where anything is known of it.
+    fn sustained(&self, candidates: &Candidates<'_>) -> Option<u64> {
+        let belief = self.belief.as_ref()?;
+        let index = start::sustained(Outlook::from(belief), candidates.sized(self.visit));
+        let (_, rung) = candidates.rungs.get(index)?;
+        Some(rung.bandwidth)
+    }
+
+    /// The rung to start with, which is `kept` and can be named; or why there is none.
+    fn start(&self, candidates: &Candidates<'_>, kept: &Kept) -> Result<usize, Hinting> {
         let belief = self.founded()?;
-        let player = match self.kind {
-            ManifestKind::Hls => Player::FirstListed,
-            ManifestKind::Dash => Player::Dash,
+        let rtt = rtt(belief);
+        let index = match self.kind {
+            ManifestKind::Hls => {
+                let rungs = candidates.sized(self.visit);
+                start::rung(belief, rtt, rungs, Player::FirstListed)
+            }
+            ManifestKind::Dash => {
+                let rungs = candidates.by_picture(self.visit);
+                start::rung(belief, rtt, &rungs, Player::Dash)
+            }
         };
-        let index = start::rung(belief, rtt(belief), &candidates.list, player);
-        let index = index.and_then(|index| candidates.indices.get(index).copied());
-        index.ok_or(Hinting::Kept)
+        let chosen = index.and_then(|index| candidates.rungs.get(index));
+        let (index, _) = *chosen.ok_or(Hinting::Kept)?;
+        match kept.has_rung(index) && self.manifest.can_start(index) {
+            true => Ok(index),
+            false => Err(Hinting::Kept),
+        }
     }
 
     /// What Shaka is told with the same reasons; it looks at neither order nor target.
-    fn hint(&self, candidates: &Candidates) -> Option<Hint> {
+    fn hint(&self, candidates: &Candidates<'_>) -> Option<Hint> {
         let belief = self.founded().ok()?;
-        let index = start::rung(belief, rtt(belief), &candidates.list, Player::Shaka)?;
-        let rated = candidates.list.get(index)?.rated;
+        let rungs = candidates.sized(self.visit);
+        let index = start::rung(belief, rtt(belief), rungs, Player::Shaka)?;
+        let rated = rungs.get(index)?.rated;
         Some(Hint {
             throughput: start::etp(rated),
-            most: limit::floor(self.ladder).max(rated).div_ceil(1000),
+            most: self.manifest.ladder().floor().max(rated).div_ceil(1000),
         })
     }
 
@@ -212,7 +236,7 @@ impl Case<'_> {
         if self.guest.arm() == Some(Arm::Holdout) {
             return Err(Hinting::Holdout);
         }
-        if self.is_dynamic && matches!(self.guest, Guest::Known { .. }) {
+        if self.manifest.is_dynamic() && matches!(self.guest, Guest::Known { .. }) {
             return Err(Hinting::Refresh);
         }
         if !self.is_allowed() {
@@ -284,8 +308,4 @@ impl Case<'_> {
 fn rtt(belief: &Belief) -> Option<Duration> {
     let millis = belief.rtt_millis?;
     Duration::try_from_secs_f64(millis / 1000.0).ok()
-}
-
-fn is_set(list: &[bool], index: usize) -> bool {
-    list.get(index).copied().unwrap_or(false)
 }

@@ -1,6 +1,4 @@
 //! What a player fetches before its first picture, as far as memory knows.
-//!
-//! The sound is left out: it is the same for every start, and starts are compared.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +29,7 @@ struct Beginning {
 
 impl Visit<'_> {
     /// What a start at `rung` takes. Sizes are those of the objects where memory holds them, and
-    /// what the bit rate makes of the duration elsewhere.
+    /// what the bit rate makes of the duration elsewhere, as of sound that is fetched apart.
     pub(super) fn candidate(&self, rung: &Rung) -> Candidate {
         let first = match &rung.first.playlist {
             Some(playlist) => self.by_playlist(playlist).unwrap_or_default(),
@@ -39,8 +37,9 @@ impl Visit<'_> {
         };
         let plays = first.plays.unwrap_or(PLAYS);
         let millis = u64::try_from(plays.as_millis()).unwrap_or(u64::MAX);
-        let guessed = rung.average.saturating_mul(millis) / 8000;
-        let segment = first.segment.unwrap_or(guessed);
+        let bytes = |bitrate: u64| bitrate.saturating_mul(millis) / 8000;
+        let known = |segment: u64| segment.saturating_add(bytes(rung.sound));
+        let segment = first.segment.map_or(bytes(rung.average), known);
         Candidate {
             rated: rung.bandwidth,
             bitrate: rung.average,

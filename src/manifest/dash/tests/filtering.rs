@@ -1,5 +1,6 @@
 use super::fixtures::{PERIODS, PREFIXED, SOUND};
 use super::{replaced, written};
+use crate::config::adapt::Filter;
 use crate::manifest::dash::Mpd;
 use crate::manifest::filter;
 use crate::manifest::ladder::{Rendition, Rung};
@@ -121,20 +122,29 @@ fn a_set_without_representations_speaks_for_no_other() {
 #[test]
 fn a_single_rung_leaves_one_in_each_period() {
     let mpd = Mpd::parse(PERIODS.as_bytes()).unwrap();
-    let plan = Plan {
-        kept: Some(filter::single(mpd.ladder(), 1)),
-        ..Plan::default()
+    let high = Filter {
+        bitrate_min: Some(1_000_000),
+        ..Filter::default()
     };
-    let text = written(PERIODS, &plan);
-    for (id, stays) in [
-        ("v1", false),
-        ("v2", true),
-        ("v3", false),
-        ("ad", true),
-        ("e1", true),
-        ("e2", false),
+    for (filter, rung, stay) in [
+        (&Filter::default(), 1, ["v2", "ad", "e1"]),
+        (&Filter::default(), 5, ["v1", "ad", "e2"]),
+        (&high, 5, ["v2", "ad", "e2"]),
     ] {
-        assert_eq!(text.contains(&format!(" id=\"{id}\"")), stays, "{id}");
+        let kept = filter::keep(mpd.ladder(), filter).unwrap();
+        let plan = Plan {
+            kept: Some(filter::single(mpd.ladder(), &kept, rung)),
+            ..Plan::default()
+        };
+        let text = written(PERIODS, &plan);
+        for id in ["v1", "v2", "v3", "ad", "e1", "e2"] {
+            let is_there = text.contains(&format!(" id=\"{id}\""));
+            assert_eq!(
+                is_there,
+                stay.contains(&id),
+                "{id} for {rung} of {filter:?}"
+            );
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::fixtures::{LIVE, PERIODS, PREFIXED, SOUND};
 use super::{below, replaced, written};
+use crate::manifest::dash::Mpd;
 use crate::manifest::plan::{Plan, SteeringHint};
 use crate::manifest::uri::Relative;
 
@@ -97,6 +98,8 @@ fn the_authors_demands_win() {
                 "",
             )],
         );
+        let can = Mpd::parse(text.as_bytes()).unwrap().can_start(1);
+        assert_eq!(can, expected.is_some(), "{authored}");
         let element = format!("<OperatingBandwidth {authored}");
         let merged = expected.map(|target| format!("{element} target=\"{target}\""));
         let merged = merged.unwrap_or_else(|| element.clone());

@@ -16,7 +16,7 @@ fn rungs_are_the_video_of_all_periods_with_the_sound_that_plays_beside_it() {
         .iter()
         .map(|rung| {
             (
-                rung.bandwidth,
+                (rung.bandwidth, rung.picture, rung.sound),
                 rung.height,
                 rung.codecs.as_str(),
                 rung.group,
@@ -26,12 +26,17 @@ fn rungs_are_the_video_of_all_periods_with_the_sound_that_plays_beside_it() {
     assert_eq!(
         rungs,
         [
-            (928_000, Some(360), "avc1.64001f", 0),
-            (2_528_000, Some(720), "avc1.64001f", 0),
-            (4_928_000, Some(1080), "avc1.64001f", 0),
-            (3_000_000, Some(720), "avc1.4d401f", 1),
-            (700_000, Some(360), "avc1.64001f", 2),
-            (2_500_000, Some(720), "hvc1.2.4.L93.B0", 3),
+            ((928_000, 800_000, 128_000), Some(360), "avc1.64001f", 0),
+            ((2_528_000, 2_400_000, 128_000), Some(720), "avc1.64001f", 0),
+            (
+                (4_928_000, 4_800_000, 128_000),
+                Some(1080),
+                "avc1.64001f",
+                0
+            ),
+            ((3_000_000, 3_000_000, 0), Some(720), "avc1.4d401f", 1),
+            ((700_000, 700_000, 0), Some(360), "avc1.64001f", 2),
+            ((2_500_000, 2_500_000, 0), Some(720), "hvc1.2.4.L93.B0", 3),
         ]
     );
     let renditions: Vec<_> = ladder

@@ -115,6 +115,30 @@ fn a_ladder_says_what_the_playlist_says() {
 }
 
 #[test]
+fn sound_counts_apart_where_every_rendition_has_its_playlist() {
+    let media = |id: &str, name: &str, rest: &str| {
+        format!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{id}\",NAME=\"{name}\"{rest}\n")
+    };
+    let text = [
+        variants(&[
+            "BANDWIDTH=1,CODECS=\"avc1\",AUDIO=\"apart\"",
+            "BANDWIDTH=2,CODECS=\"avc1\",AUDIO=\"within\"",
+            "BANDWIDTH=3,CODECS=\"avc1\"",
+            "BANDWIDTH=4,CODECS=\"mp4a\",AUDIO=\"apart\"",
+        ]),
+        media("apart", "one", ",URI=\"one\""),
+        media("apart", "two", ",URI=\"two\""),
+        media("within", "one", ""),
+        media("within", "two", ",URI=\"two\""),
+    ]
+    .concat();
+    let multivariant = parse(&text);
+    let rungs = multivariant.ladder().rungs.iter();
+    let sounds: Vec<_> = rungs.map(|rung| (rung.picture, rung.sound)).collect();
+    assert_eq!(sounds, [(1, 128_000), (2, 0), (3, 0), (4, 0)]);
+}
+
+#[test]
 fn copies_on_other_pathways_are_copies_of_another_group() {
     let multivariant = parse(STEERED);
     let rungs = &multivariant.ladder().rungs;
@@ -246,6 +270,7 @@ fn nothing_moves_where_it_would_do_harm() {
         (SCORED, 0, "others have a higher score"),
     ] {
         assert_eq!(write(text, &start(index)), text, "{why}");
+        assert!(!parse(text).can_start(index), "{why}");
     }
     assert_eq!(
         order(&write(SCORED, &start(2))),
@@ -271,6 +296,8 @@ fn other_groups_stay_where_they_are() {
     ]);
     assert_eq!(order(&write(&text, &start(3))), ["0", "3", "1", "2"]);
     assert_eq!(order(&write(&text, &start(2))), ["2", "0", "1", "3"]);
+    let can = [0, 1, 2, 3].map(|index| parse(&text).can_start(index));
+    assert_eq!(can, [false, false, true, true]);
 }
 
 #[test]
