@@ -123,20 +123,20 @@ impl Case<'_> {
     /// The rungs that stand in for one another, by their index in the ladder, and that of the one
     /// that the next segments are from (`server`).
     pub(super) fn next(&self, estimate: Option<&Estimate>) -> Option<(Vec<usize>, usize)> {
-        let kept = match *self.filter == Filter::default() {
-            true => None,
-            false => Some(filter::keep(self.ladder, self.filter).ok()?),
-        };
-        let candidates = self.candidates(kept.as_ref());
+        let ladder = self.manifest.ladder();
+        let kept = filter::keep(ladder, self.filter).ok()?;
+        let candidates = self.candidates(&kept);
         let now = match (self.choice.sustained, estimate) {
             (None, Some(estimate)) => {
-                let next = start::next(Outlook::from(estimate), &candidates.list);
-                candidates.indices.get(next).copied()
+                let rungs = candidates.sized(self.visit);
+                let next = start::next(Outlook::from(estimate), rungs);
+                candidates.rungs.get(next).map(|(index, _)| *index)
             }
             _ => candidates.fitting(self.bound(&candidates)?),
         }?;
-        let original = self.ladder.rungs.get(now).and_then(|rung| rung.copy_of);
-        Some((candidates.indices, original.unwrap_or(now)))
+        let original = ladder.rungs.get(now).and_then(|rung| rung.copy_of);
+        let indices = candidates.rungs.iter().map(|(index, _)| *index);
+        Some((indices.collect(), original.unwrap_or(now)))
     }
 
     /// The rungs that a player chooses its start from: those of the first group listed that has
@@ -222,8 +222,11 @@ impl Case<'_> {
         let rungs = candidates.sized(self.visit);
         let index = start::rung(belief, rtt(belief), rungs, Player::Shaka)?;
         let rated = rungs.get(index)?.rated;
-        Some(Hint {
-            throughput: start::etp(rated),
+        let throughput = start::etp(rated);
+        let told = f64::from(u32::try_from(throughput).ok()?) * 1000.0;
+        // Nobody is told of a throughput that is not believed in.
+        (told.ln() <= belief.ln_mean).then(|| Hint {
+            throughput,
             most: self.manifest.ladder().floor().max(rated).div_ceil(1000),
         })
     }

@@ -32,7 +32,7 @@ use crate::metrics::ManifestKind;
 use crate::prefetch::target;
 use crate::proxy::adapt::decision::Case;
 use crate::proxy::adapt::guest::Guest;
-use crate::proxy::adapt::{Visit, body};
+use crate::proxy::adapt::{Parsed, Visit, body};
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 
@@ -106,8 +106,8 @@ impl Visit<'_> {
         }
         let composing = async {
             let text = self.read(&key).await?;
-            let playlist = Multivariant::parse(&text)?;
-            let ladder = playlist.ladder();
+            let manifest = Parsed::Hls(Multivariant::parse(&text)?);
+            let ladder = manifest.ladder();
             let guest = Guest::Known {
                 id,
                 text: session.to_owned(),
@@ -116,8 +116,7 @@ impl Visit<'_> {
             let case = Case {
                 visit: &self.at(&key),
                 kind: ManifestKind::Hls,
-                ladder,
-                is_dynamic: false,
+                manifest: &manifest,
                 choice: &choice,
                 filter: &filter,
                 mode,
