@@ -1,7 +1,7 @@
 //! HLS playlists (draft-pantos-hls-rfc8216bis), line by line.
 //!
 //! Lossless: what a plan does not speak of is copied byte for byte. Multivariant playlists are cut
-//! into blocks ([`layout`]) that are moved, left out and rebased ([`write`]); of media playlists
+//! into blocks ([`layout`]) that are moved, left out and rebased ([`mod@write`]); of media playlists
 //! only URIs change ([`media`]). Malformed attribute lists and variants that cannot be told apart
 //! make a playlist one of which only URIs change.
 //!
@@ -20,7 +20,7 @@
 //!
 //! `quick-m3u8` 0.8 reads and writes 326 to 671 MB/s of a media playlist, depending on how much of
 //! its tags is parsed, where a copy by line makes 2,200 MB/s: 3.3 to 6.7 copies, before any URI is
-//! resolved. With the scanner in [`line`], a media playlist whose URIs are all rebased costs about
+//! resolved. With the scanner in [`mod@line`], a media playlist whose URIs are all rebased costs about
 //! two (bench "manifests").
 
 mod address;
