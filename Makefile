@@ -8,6 +8,8 @@ help:
 	@echo 'make demo     play the bundled title through a node of your own (PORT=8080)'
 	@echo 'make test     run every test'
 	@echo 'make bench    measure, beside nginx and Varnish'
+	@echo 'make simulate [TRACES=PATH]'
+	@echo '              play over measured links in a simulation, with hints and without'
 	@echo 'make throughput'
 	@echo '              compare the estimates of throughput with the truth (needs root)'
 	@echo 'make conformance SUITE=PATH'
@@ -99,3 +101,9 @@ tools:
 .PHONY: title
 title:
 	src/demo/make-title.sh
+
+# Traces and a ladder in the JSON form of https://github.com/UMass-LIDS/sabre.
+.PHONY: simulate
+simulate:
+	@.ci/setup build
+	cargo bench --locked --bench simulate -- $(or $(abspath $(TRACES)),$(wildcard ../shared/data/traces))

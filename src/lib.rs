@@ -9,6 +9,9 @@
 //!             (Pingora)           │            ▲                                 s3 gs az file http
 //!                                 └─ storage ──┘  the adapter: to Pingora each request is a hit
 //!  operator ─► admin ──► metrics, readiness, explain, purge ──► purge::log (a stream in Redis)
+//!
+//!  kernel, CMCD ──► session ──► belief ─┐
+//!  object (the origin's manifest) ──────┴► proxy::adapt ──► manifest ──► one client's manifest
 //! ```
 //!
 //! Pingora supplies listeners, TLS, HTTP/1.1 and HTTP/2, ranges, keep-alive and shutdown. Its own
@@ -22,6 +25,23 @@
 //! of a request, answers may vary by them, and the rules of RFC 9111 are the defaults. Both take
 //! the same way; what differs is data ([`config::Profile`], [`http::forward`],
 //! [`http::freshness`]).
+//!
+//! # Manifests for one client
+//!
+//! The closed loop, each part of which can fail without a player noticing:
+//!
+//! 1. *Who*: a manifest that is asked for without a session begins one, whose signed id goes before
+//!    every path that the manifest names ([`session::id`], [`manifest::uri`]); [`route::session`]
+//!    takes it off again before there is a key.
+//! 2. *How fast*: the connection reads the kernel's counters between answers ([`session::sample`]),
+//!    players say what they measured ([`session::cmcd`]); [`session::estimator`] makes an estimate
+//!    of a session of it, [`session::belief`] what is thought of the client's next one. Redis
+//!    carries both to the other nodes ([`session::share`]).
+//! 3. *What to do*: mode, filters and [`session::start`], the one rule of the start rung, become a
+//!    [`manifest::plan`]; [`manifest::hls`] and [`manifest::dash`] write by it, and change nothing
+//!    that it does not name.
+//! 4. *Whether it helped*: [`session::playback`] scores what players report, [`session::holdout`]
+//!    compares with the sessions that were given no hints, and switches hints off where they hurt.
 //!
 //! # Where things are
 //!
@@ -61,6 +81,10 @@
 //! | what was purged since when? | [`purge::table`], [`purge::order`], [`purge::log`] |
 //! | how is a purge asked for, passed on, answered? | [`purge::command`], [`purge::shields`] |
 //! | how often is an origin asked? | [`origin::retry`], [`origin::gate`], [`origin::endpoints`] |
+//! | what may a request choose of a manifest? | [`route::choice`], [`manifest::filter`] |
+//! | where does a session start, and why there? | [`session::start`] |
+//! | what is brought ahead? | [`prefetch::plan`], [`prefetch::knowledge`] |
+//! | where are players sent? | [`session::steering`], [`session::pathways`], [`life::duress`] |
 //!
 //! # Vocabulary
 //!
@@ -73,7 +97,11 @@
 //! version. *Selection*: the fields that a stored answer depends on, with their values; *variant*:
 //! one of the answers of an object that has several. *Beginning*: a part, from the first byte on,
 //! that may be completed. *Stamp*: where the purge log stood before the origin was asked; *order*:
-//! one entry of that log. *Outcome* and the names of all failures are closed enums, spelled alike
+//! one entry of that log. *Session*: one playback; *client*: who has several, known by a keyed hash
+//! of the day. *Ladder*, *rung*, *rendition*: what a manifest offers; *group*: rungs that stand in
+//! for each other on any device. *Estimate*: of a session's throughput; *belief*: what is thought
+//! before there is one. *Arm*: hinted, or *holdout*. *Pathway*: a `PoP`, as content steering has
+//! it. *Outcome* and the names of all failures are closed enums, spelled alike
 //! in headers, logs and metrics.
 //!
 //! # Invariants
@@ -98,6 +126,13 @@
 //! 6. Every queue, table and wait has a bound, and a counter when it is hit.
 //! 7. A broken helper degrades to the next best answer. Redis slow, full, damaged or gone is a
 //!    miss; only "no copy and no origin" is an error, and it is a quick one.
+//! 8. What is made for one client is made on the way out, from what the cache holds, and goes out
+//!    `private, no-store`. No byte and no field of it is on an answer that others may reuse.
+//! 9. An id that is lost, forged or too old costs knowledge, never playback.
+//! 10. Rewriting is total: what is not understood passes byte for byte; nothing is left empty; the
+//!     author's own hints win.
+//! 11. No hint without a belief that is older than the request and narrow enough; each can be
+//!     withdrawn. No address is stored, only keyed hashes of one that change daily.
 //!
 //! # Decisions that differ from the obvious
 //!
@@ -130,6 +165,13 @@
 //!   since much of the web is sent so. A video site passes it and stores nothing.
 //! - **Waived, since Pingora stands in the way:** over HTTP/2 `Date` is Pingora's own and interim
 //!   responses do not arrive. Over HTTP/1 `proxy::dating` puts the origin's date back.
+//! - **Hints, not cuts, are the default.** Players adapt better than an edge that sees one stream
+//!   of bytes; leaving rungs out by an estimate makes playback worse (`make simulate`). What the
+//!   edge alone knows is what came before a player's first request, and that is where it speaks.
+//! - **The session is in the path.** Cookies do not reach players' media requests, and queries
+//!   would split caches; a relative URI inherits a path by itself.
+//! - **An estimate is told to Shaka with the manifest only**, and withdrawn by the first segment:
+//!   it would outlive what it was right about.
 //! - **The wire decides when to flush.** Pingora flushes an answer of known length at its end only,
 //!   which would hold back the head and the first bytes of a slow fill. `proxy::wire` flushes each
 //!   write, but for a head whose body is there already: those two share a packet.

@@ -367,9 +367,9 @@ const STARTUP_BUCKETS: &[f64] = &[
 /// Stalled share: most sessions have none, 1 % is felt, 10 % is left.
 const STALLED_BUCKETS: &[f64] = &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
 
-/// Bit/s that plays: the rungs of common ladders lie between these.
+/// Bytes a second that play: the rungs of common ladders, 0.125 to 24 Mbit/s, lie between these.
 const BITRATE_BUCKETS: &[f64] = &[
-    125e3, 250e3, 500e3, 1e6, 1.5e6, 2e6, 3e6, 4e6, 6e6, 8e6, 12e6, 16e6, 25e6,
+    15.625e3, 31.25e3, 62.5e3, 125e3, 187.5e3, 250e3, 375e3, 500e3, 750e3, 1e6, 1.5e6, 2e6, 3e6,
 ];
 
 /// Seconds of buffer: live plays with a few, films with up to a minute.
@@ -794,8 +794,8 @@ impl Metrics {
             ),
             session_bitrate: by_arm(
                 &r,
-                "weir_session_bitrate_bits_per_second",
-                "Mean bit rate of a session's picture (CMCD). Compare the arms.",
+                "weir_session_bitrate_bytes_per_second",
+                "Mean bit rate of a session's picture (CMCD), in bytes. Compare the arms.",
                 BITRATE_BUCKETS,
             ),
             session_buffer_seconds: by_arm(

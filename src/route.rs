@@ -299,7 +299,8 @@ fn resolve(
     };
     let kind = Kind::of(&path);
     let is_own = purpose == Purpose::Adaptive || purpose == Purpose::Service;
-    let own: &[&str] = match kind.is_manifest() && site.adapt.client_mode {
+    let may_choose = site.adapt.client_mode && site.adapt.mode != Mode::Off;
+    let own: &[&str] = match kind.is_manifest() && may_choose {
         true => &choice::NAMES,
         false => &[],
     };

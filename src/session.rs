@@ -1,13 +1,13 @@
 //! Who a client is, and how fast: what requests have shown, kept where the next one finds it.
 //!
 //! The pure parts: [`id`] and [`who`] (signed session ids, names), [`secret`] (what they are made
-//! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges tell
-//! each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung), [`playback`]
-//! and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go to). What is
-//! known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client ([`known`]), a
-//! [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are. [`Sessions`]
-//! is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`]; [`sites`] counts
-//! how sessions have played.
+//! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges
+//! tell each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung),
+//! [`playback`] and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go
+//! to). What is known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client
+//! ([`known`]), a [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks
+//! other `PoP`s how they are. [`Sessions`] is the whole; [`share`] shares it by Redis, in
+//! [`record`]s, out of an [`outbox`]; [`sites`] counts how sessions have played.
 //!
 //! Invariants: no address is stored, only keyed hashes of one. Losing or forging an id costs
 //! knowledge, never playback. Every table is bounded, and so is every wait for Redis.
@@ -137,6 +137,14 @@ impl Sessions {
     #[must_use]
     pub fn named(&self, site: &str, sid: &str) -> Who {
         self.who(site, sid.as_bytes())
+    }
+
+    /// Who a player says that it is: a session of ours where an MPD told it the id, else as
+    /// [`Sessions::named`]. Most players make their `sid` up, which is no forgery.
+    #[must_use]
+    pub fn told(&self, site: &str, sid: &str, now: UnixMillis) -> Who {
+        let id = SessionId::read(&self.ring(), site, sid, now);
+        id.map_or_else(|| self.named(site, sid), |id| id.who)
     }
 
     /// Who a client is where nothing better is known of its session.

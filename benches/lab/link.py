@@ -237,7 +237,7 @@ print(*counts)
 
 
 def measured(link, then, seconds=6):
-    """Median round trip in ms; Mbit/s at the first rate and, after `seconds`, at the rate `then`."""
+    """Median round trip in ms; Mbit/s at the first rate and, `seconds` later, at the other."""
     source = Source(link.server)
     command = link.inside([sys.executable, "-c", CLIENT, link.server, source.port, 2 * seconds])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:

@@ -139,7 +139,7 @@ fn medians<T, U>(mut one: impl FnMut() -> T, mut other: impl FnMut() -> U) -> [D
 
 /// Prints the times of reading and of writing, and of copying what is read; of the smallest MPD
 /// the cost that all have, and of the others what is above that, in copies.
-pub fn show() {
+pub(super) fn show() {
     println!("| MPD | read | copy | write hints | above | write hints and cap | above |");
     println!("|---|---|---|---|---|---|---|");
     for family in [live, periods] {
@@ -169,7 +169,7 @@ pub fn show() {
 }
 
 /// Does one thing `times` times.
-pub fn count(what: &str, times: usize) {
+pub(super) fn count(what: &str, times: usize) {
     let text = live(80);
     let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
         return;

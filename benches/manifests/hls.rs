@@ -142,7 +142,7 @@ fn row(name: &str, mut work: impl FnMut() -> Vec<u8>) {
 }
 
 /// Prints the times of writing, and of copying what was written line by line.
-pub fn show() {
+pub(super) fn show() {
     let (master, media) = (master(), media(10_500));
     let Some(multivariant) = Multivariant::parse(master.as_bytes()) else {
         return;
@@ -177,7 +177,7 @@ pub fn show() {
 }
 
 /// Does one thing `times` times.
-pub fn count(what: &str, times: usize) {
+pub(super) fn count(what: &str, times: usize) {
     let (master, media) = (master(), media(10_500));
     let Some(multivariant) = Multivariant::parse(master.as_bytes()) else {
         return;

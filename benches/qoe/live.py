@@ -1,8 +1,11 @@
-"""A live channel: the title, encoded before, in a loop and in real time, as rolling HLS and DASH."""
+"""A live channel: the title in a loop and in real time, as rolling HLS and DASH."""
 
+import functools
+import http.server
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import title
@@ -67,6 +70,31 @@ class Channel:
         name = re.search(r"/(\d+-\d+\.m4s)", url)
         path = name and self.directory / name[1]
         return path.stat().st_mtime if path and path.exists() else None
+
+
+class Bare(http.server.SimpleHTTPRequestHandler):
+    """Files as they are, for pages of other origins: what a player does without any edge."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = {".m3u8": "application/vnd.apple.mpegurl", ".mpd": "application/dash+xml",
+                      "": "video/mp4"}
+
+    def end_headers(self):
+        """Lets players read, and browsers keep nothing."""
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+    def log_message(self, *_):
+        """Tells nothing."""
+
+
+def bare(address, directory):
+    """Serves a directory without an edge; returns the server."""
+    handler = functools.partial(Bare, directory=directory)
+    server = http.server.ThreadingHTTPServer((address, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 def stream_of(url):

@@ -12,7 +12,7 @@ from lab.process import Process, free_port
 ROOT = Path(__file__).resolve().parents[2]
 
 # What is measured goes before whatever else the machine has to do, and ends with its thread.
-AHEAD = ("nice", "-n", "-10", "setpriv", "--pdeathsig", "KILL", "--")
+AHEAD = ("chrt", "--rr", "1", "setpriv", "--pdeathsig", "KILL", "--")
 
 CONFIG = """
 [listen]

@@ -35,7 +35,8 @@ def cell(runs):
     startups = [run["startup"] for run in runs if run["startup"] is not None]
     hints = sum(run["hint"] for run in runs)
     return [
-        len(runs), f"{middle(r['qoe'] for r in runs):.2f}", f"{middle(r['mbps'] for r in runs):.2f}",
+        len(runs), f"{middle(r['qoe'] for r in runs):.2f}",
+        f"{middle(r['mbps'] for r in runs):.2f}",
         f"{100 * statistics.mean(r['stall'] for r in runs):.1f} %",
         f"{statistics.mean(r['switches'] for r in runs):.1f}",
         f"{middle(startups):.2f} s" if startups else "never", f"{hints}/{len(runs)}",
@@ -85,7 +86,8 @@ def show(runs):
     for player in players:
         for link in links:
             for arm in ("off", *sorted(arms)):
-                alike = [r for r in runs if (r["player"], r["link"], r["arm"]) == (player, link, arm)]
+                named_so = (player, link, arm)
+                alike = [r for r in runs if (r["player"], r["link"], r["arm"]) == named_so]
                 if alike:
                     rows.append([player, link, arm, *cell(alike)])
     table(["player", "link", "arm", "runs", "QoE", "Mbit/s", "stalled", "switches", "start-up",

@@ -1,7 +1,7 @@
 // One session of one player in a fresh Chromium: `node session.mjs JOB`, run inside a link.
 //
-// JOB is JSON: player, url, seconds (after the first picture), patience (for it), players (directory
-// of the packages), chromium. Prints a line `loading` when the player starts, then one line of JSON
+// JOB is JSON: player, url, seconds (after the first picture), patience (until it), players (where
+// the packages are), chromium. Prints a line `loading` when the player starts, then a line of JSON
 // with what the page sampled and what was requested. The page comes from this process, by loopback:
 // only manifests and segments pass the link.
 
@@ -30,7 +30,7 @@ function serve() {
   return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
-// Requests to the edge, in sequence: when (seconds since the epoch), URL, status, fields of interest.
+// Requests to the edge in sequence: seconds since the epoch, URL, status, fields of interest.
 function watch(client, requests) {
   const open = new Map();
   client.on('Network.requestWillBeSent', event => {

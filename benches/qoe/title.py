@@ -25,7 +25,8 @@ def width(height):
 
 def encode(directory):
     """Encodes the ladder, and packages it for HLS and DASH at once."""
-    picture = f"testsrc2=size=640x360:rate={RATE}:duration={SECONDS},noise=alls=60:allf=t:all_seed=7"
+    picture = (f"testsrc2=size=640x360:rate={RATE}:duration={SECONDS},"
+               "noise=alls=60:allf=t:all_seed=7")
     count = len(LADDER)
     heads = "".join(f"[p{at}]" for at in range(count))
     scales = "".join(

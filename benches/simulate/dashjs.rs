@@ -1,6 +1,6 @@
-//! dash.js 5.2.1 with its dynamic strategy, after its first choice: ThroughputRule or BolaRule, with
-//! InsufficientBufferRule, AbandonRequestsRule and replacement of lower quality. Its memory of drops
-//! (SwitchHistoryRule) is left out.
+//! dash.js 5.2.1 with its dynamic strategy, after its first choice: `ThroughputRule` or `BolaRule`,
+//! with `InsufficientBufferRule`, `AbandonRequestsRule` and replacement of lower quality. Its
+//! memory of drops (`SwitchHistoryRule`) is left out.
 
 use crate::ewma::Pair;
 use crate::movie::Rung;
@@ -14,7 +14,7 @@ pub(crate) struct DashJs {
     finished: f64,
 }
 
-/// The state of BolaRule while it is in use.
+/// The state of `BolaRule` while it is in use.
 #[derive(Clone, Copy)]
 struct Bola {
     steady: bool,
@@ -175,6 +175,6 @@ impl Player for DashJs {
     }
 }
 
-/// `bufferTimeDefault`, and MINIMUM_BUFFER_S of BolaRule.
+/// `bufferTimeDefault`, and `MINIMUM_BUFFER_S` of `BolaRule`.
 const BUFFER_DEFAULT: f64 = 18.0;
 const BUFFER_LEAST: f64 = 10.0;

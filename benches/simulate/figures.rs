@@ -17,7 +17,7 @@ pub(crate) const FIGURES: [(&str, Figure); 7] = [
     ("QoE", |outcome| outcome.qoe),
 ];
 
-/// Where among them stand the time to the first picture and QoE.
+/// Where among them stand the time to the first picture and the quality of experience.
 pub(crate) const START: usize = 3;
 pub(crate) const QOE: usize = 6;
 

@@ -1,22 +1,22 @@
 //! Do hints help? Sessions of three players over measured links, with and without them.
 //!
-//! `make simulate`, or `cargo bench --bench simulate -- DIRECTORY`: traces and a ladder (`bbb.json`)
-//! in sabre's JSON form. Without a directory it looks beside the project, and does nothing where
-//! there is none.
+//! `make simulate`, or `cargo bench --bench simulate -- DIRECTORY`: traces and a ladder
+//! (`bbb.json`) in sabre's JSON form. Without a directory it looks beside the project, and does
+//! nothing where there is none.
 //!
 //! Clients play sessions of 60 s of media along each trace, one every two minutes, which must have
-//! played within 90 s. What is known before a session comes of the sessions before it, by the edge's
-//! own estimator and belief; a client's first session has no prior and is not counted. Every policy
-//! meets the same links, titles and priors. A hash of a trace's name decides which half it is in:
-//! the rule is tuned on one (`--tune`), and the other is reported. A trace counts once, however many
-//! sessions it has room for; intervals are of resampled traces.
+//! played within 90 s. What is known before a session comes of the sessions before it, by the
+//! edge's own estimator and belief; a client's first session has no prior and is not counted.
+//! Every policy meets the same links, titles and priors. A hash of a trace's name decides which
+//! half it is in: the rule is tuned on one (`--tune`), and the other is reported. A trace counts
+//! once, however many sessions it has room for; intervals are of resampled traces.
 //!
 //! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, besides, what is measured with
 //! every answer from three samples on; the edge does not do that, since segments are for all);
 //! `cap` (rungs above what is sustained taken away); `single` (that one alone); `server` (one
 //! playlist whose segments the edge picks one by one).
 //!
-//! QoE a second of media is Mbit/s - 4.3 x the stalled share - the Mbit/s switched; what has not
+//! `QoE` a second of media is Mbit/s - 4.3 x the stalled share - the Mbit/s switched; what has not
 //! played is stalled, and the time to the first picture is told apart. `waits` is both in seconds.
 //!
 //! What this cannot show: no player here shares its link, pictures cost nothing to decode, and the
@@ -50,6 +50,7 @@ use weir::session::start::{Player as Kind, RULE};
 
 use crate::figures::{FIGURES, QOE, START, bootstrap, differences, mean};
 use crate::movie::Movie;
+use crate::session::Outcome;
 use crate::trace::Trace;
 use crate::visit::{Policy, Visit, visits};
 
@@ -122,6 +123,17 @@ fn table(players: &[Vec<Vec<Visit<'_>>>]) {
             }
         }
     }
+    let gain = |(on, off): (Outcome, Outcome)| FIGURES[QOE].1(&on) - FIGURES[QOE].1(&off);
+    let of_trace = |trace: usize| {
+        let visits = players.iter().flat_map(|traces| &traces[trace]);
+        mean(visits.map(|visit| gain((visit.under(Policy::Hint, &RULE).0, visit.off))))
+    };
+    let traces = players.first().map_or(0, Vec::len);
+    let pooled = bootstrap(&(0..traces).map(of_trace).collect::<Vec<f64>>());
+    println!(
+        "\nhint, all players: QoE {:+.4} ({:+.4} to {:+.4})",
+        pooled.mean, pooled.low, pooled.high
+    );
 }
 
 fn row(traces: &[Vec<Visit<'_>>], policy: Policy) -> String {

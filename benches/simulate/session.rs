@@ -172,11 +172,11 @@ impl Run<'_, '_> {
             if self.link.spent() >= LIMIT {
                 return;
             }
-            if load.bits < load.total {
-                if let Some(level) = player.gives_up(&self.view(), &load) {
-                    self.level = level;
-                    return self.load(player);
-                }
+            if load.bits < load.total
+                && let Some(level) = player.gives_up(&self.view(), &load)
+            {
+                self.level = level;
+                return self.load(player);
             }
         }
         self.loaded.push(rung);

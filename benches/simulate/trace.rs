@@ -76,8 +76,8 @@ impl Trace {
 }
 
 /// The traces of a directory, by name: `3Glogs` as they are, `4Glogs` each scaled to a mean between
-/// 0.5 and 8 Mbit/s that its name decides, since no ladder of today reaches what they carry; without
-/// those two, all files of the directory as they are.
+/// 0.5 and 8 Mbit/s that its name decides, since no ladder of today reaches what they carry;
+/// without those two, all files of the directory as they are.
 pub(crate) fn read(directory: &Path) -> std::io::Result<Vec<Trace>> {
     let (slow, fast) = (directory.join("3Glogs"), directory.join("4Glogs"));
     if !slow.is_dir() && !fast.is_dir() {

@@ -5,8 +5,8 @@ use weir::session::start::{RULE, Rule};
 use crate::figures::{FIGURES, Figure, QOE, START, bootstrap, differences};
 use crate::visit::{Policy, Visit};
 
-/// Tries sets of parameters at random, the same in each run, and prints the best: by what QoE they
-/// gain with confidence over all players, among those that delay no player's first picture in the
+/// Tries sets of parameters at random, the same in each run, and prints the best: by what they
+/// gain in quality with confidence over all players, among those that delay no player's first picture in the
 /// mean. The rule in use stands last.
 pub(crate) fn tune(players: &[Vec<Vec<Visit<'_>>>]) {
     let mut chance = fastrand::Rng::with_seed(1);

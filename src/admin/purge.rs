@@ -138,8 +138,8 @@ mod tests {
             redis: None,
             engine: Engine::new(64 << 20, None, Arc::clone(&purges)),
             purges,
-            life: Life::new(),
             sessions: Sessions::new(&config, None),
+            life: Life::new(),
         };
         Admin {
             parts,

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::config::adapt::Filter;
+use crate::config::adapt::{DynamicRange, Filter};
 use crate::manifest::ladder::{Ladder, Rendition, RenditionKind, Rung};
 use crate::manifest::plan::Kept;
 
@@ -90,14 +90,14 @@ fn check(filter: Filter) -> Result<Filter, Error> {
 pub fn keep(ladder: &Ladder, filter: &Filter) -> Result<Kept, Error> {
     let mut rungs = vec![true; ladder.rungs.len()];
     let has_video = ladder.rungs.iter().any(|rung| rung.has_video);
-    for (condition, fulfils) in conditions(filter) {
+    for condition in conditions(filter) {
         for (kept, rung) in rungs.iter_mut().zip(&ladder.rungs) {
-            *kept &= fulfils(rung);
+            *kept &= condition.fulfils(rung);
         }
         let mut left = rungs.iter().zip(&ladder.rungs);
         let plays = left.any(|(kept, rung)| *kept && rung.has_video == has_video);
         if !plays && !rungs.is_empty() {
-            return Err(Error::Emptied(condition));
+            return Err(Error::Emptied(condition.as_str()));
         }
     }
     let renditions = renditions(ladder, &filter.languages)?;
@@ -163,30 +163,50 @@ fn unlikeness(wanted: &Rung, other: &Rung) -> (bool, bool, u64) {
     )
 }
 
-/// The conditions of a filter on rungs, each with what it is called.
-fn conditions(filter: &Filter) -> Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> {
-    let mut conditions: Vec<(&'static str, Box<dyn Fn(&Rung) -> bool + '_>)> = Vec::new();
-    if let Some(least) = filter.bitrate_min {
-        let fulfils = move |rung: &Rung| rung.bandwidth >= least;
-        conditions.push(("so high a bitrate", Box::new(fulfils)));
+/// What a filter demands of a rung.
+#[derive(Debug, Clone, Copy)]
+enum Condition<'a> {
+    BitrateMin(u64),
+    BitrateMax(u64),
+    HeightMax(u32),
+    Codecs(&'a [String]),
+    Range(DynamicRange),
+}
+
+impl Condition<'_> {
+    /// What a rung is said to lack that does not fulfil it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::BitrateMin(_) => "so high a bitrate",
+            Self::BitrateMax(_) => "so low a bitrate",
+            Self::HeightMax(_) => "so few lines",
+            Self::Codecs(_) => "one of these codecs",
+            Self::Range(_) => "this dynamic range",
+        }
     }
-    if let Some(most) = filter.bitrate_max {
-        let fulfils = move |rung: &Rung| rung.bandwidth <= most;
-        conditions.push(("so low a bitrate", Box::new(fulfils)));
+
+    fn fulfils(self, rung: &Rung) -> bool {
+        match self {
+            Self::BitrateMin(least) => rung.bandwidth >= least,
+            Self::BitrateMax(most) => rung.bandwidth <= most,
+            Self::HeightMax(most) => rung.height.is_none_or(|height| height <= most),
+            Self::Codecs(families) => !rung.has_video || has_codec(&rung.codecs, families),
+            Self::Range(range) => rung.range.is_none_or(|own| own == range),
+        }
     }
-    if let Some(most) = filter.height_max {
-        let fulfils = move |rung: &Rung| rung.height.is_none_or(|height| height <= most);
-        conditions.push(("so few lines", Box::new(fulfils)));
-    }
-    if !filter.codecs.is_empty() {
-        let fulfils = |rung: &Rung| !rung.has_video || has_codec(&rung.codecs, &filter.codecs);
-        conditions.push(("one of these codecs", Box::new(fulfils)));
-    }
-    if let Some(range) = filter.range {
-        let fulfils = move |rung: &Rung| rung.range.is_none_or(|own| own == range);
-        conditions.push(("this dynamic range", Box::new(fulfils)));
-    }
-    conditions
+}
+
+fn conditions(filter: &Filter) -> impl Iterator<Item = Condition<'_>> {
+    let codecs = Some(filter.codecs.as_slice()).filter(|codecs| !codecs.is_empty());
+    [
+        filter.bitrate_min.map(Condition::BitrateMin),
+        filter.bitrate_max.map(Condition::BitrateMax),
+        filter.height_max.map(Condition::HeightMax),
+        codecs.map(Condition::Codecs),
+        filter.range.map(Condition::Range),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether one of `codecs` is of one of `families`, or nothing is known of them.

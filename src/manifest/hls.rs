@@ -1,4 +1,27 @@
-//! HLS playlists (RFC 8216bis), line by line.
+//! HLS playlists (draft-pantos-hls-rfc8216bis), line by line.
+//!
+//! Lossless: what a plan does not speak of is copied byte for byte. Multivariant playlists are cut
+//! into blocks ([`layout`]) that are moved, left out and rebased ([`write`]); of media playlists
+//! only URIs change ([`media`]). Malformed attribute lists and variants that cannot be told apart
+//! make a playlist one of which only URIs change.
+//!
+//! # Order
+//!
+//! The start rung goes to the place of the first variant of its own group ([`group`]), and groups
+//! keep the order of their first variants. hls.js takes the bitrate of the first variant that it
+//! can play for its first estimate (from 0.5 to 5 Mbit/s), whatever its group; `AVPlayer` begins
+//! with the first one it can play. Before variants of another group a rung could make a player prefer
+//! other codecs, another dynamic range or other sound than the author did. So a start rung of any
+//! group but the first one is no hint to those who can play the first, and remains one to those
+//! who cannot. Nothing moves before a variant of higher `SCORE`, or sound before pictures. Redundant
+//! copies keep their order: players take the first one for the main pathway.
+//!
+//! # Why a scanner of our own
+//!
+//! `quick-m3u8` 0.8 reads and writes 326 to 671 MB/s of a media playlist, depending on how much of
+//! its tags is parsed, where a copy by line makes 2,200 MB/s: 3.3 to 6.7 copies, before any URI is
+//! resolved. With the scanner in [`line`], a media playlist whose URIs are all rebased costs about
+//! two (bench "manifests").
 
 mod address;
 mod decimal;

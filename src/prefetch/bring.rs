@@ -81,7 +81,8 @@ impl Prefetch {
         let whole = timeout(PREFETCH_WAIT_MAX, self.text(source, object));
         let text = whole.await.ok()??;
         let head = object.head();
-        let steps = Steps::read(&source.site, &head.key, &text)?;
+        // What names no segments is known as well, so that it is not read at each request.
+        let steps = Steps::read(&source.site, &head.key, &text).unwrap_or_default();
         let start = steps.start().to_vec();
         lock(&self.knowledge).learn(&head.key, head.generation.0, steps);
         Some(start)

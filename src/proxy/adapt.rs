@@ -38,6 +38,7 @@ use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
 use crate::session::cmsd::{self, Hints};
+use crate::session::who::Who;
 
 mod body;
 mod decision;
@@ -77,6 +78,8 @@ pub(super) struct Visit<'a> {
     /// The host asked for, as in the request.
     pub(super) host: Option<&'a str>,
     pub(super) address: Option<IpAddr>,
+    /// Whose the request is taken to be, where anybody wants to know.
+    pub(super) bearer: Option<Who>,
     pub(super) now: UnixMillis,
 }
 
@@ -249,7 +252,7 @@ impl Visit<'_> {
         sessions.recall(who, &client, self.now).await;
         let now = clock::now();
         if let Some(estimate) = who.and_then(|who| sessions.estimate(who, now)) {
-            return Some(guest::belief(&estimate));
+            return Some(Belief::of_estimate(&estimate));
         }
         sessions.prior(&self.route.site.name, &client, self.address, now)
     }
@@ -267,8 +270,9 @@ pub(super) fn nothing_to_say(node: &str) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"edge\""))
 }
 
-/// Makes a stored object's header say to players what every answer may: of segments that belong to
-/// sessions, that there is nothing to say; of others nothing, whatever was stored with them.
+/// Makes a header say to players what every answer may: of segments that belong to sessions, that
+/// there is nothing to say; of others nothing, whatever came with them. Sites whose mode is off keep
+/// what their origin said.
 ///
 /// # Errors
 /// A header that cannot be written; none is known.
@@ -277,16 +281,17 @@ pub(super) fn speak(
     exchange: &Exchange,
     edge: &Edge,
 ) -> pingora::Result<()> {
-    if header.headers.contains_key(CMSD_DYNAMIC) {
-        header.remove_header(&CMSD_DYNAMIC);
-    }
     let Some(route) = &exchange.route else {
         return Ok(());
     };
     let adapt = &route.site.adapt;
+    if adapt.mode == Mode::Off {
+        return Ok(());
+    }
+    header.remove_header(&CMSD_DYNAMIC);
     let is_played = matches!(route.kind, Kind::Segment | Kind::File);
     let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
-    if is_played && is_of_session && adapt.mode != Mode::Off {
+    if is_played && is_of_session {
         header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
     }
     Ok(())

@@ -4,20 +4,26 @@
 //! asks now. Sites whose manifests are left alone measure nobody, and a cache that asks for many
 //! is no client.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use pingora::proxy::Session;
 
-use crate::clock;
+use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Mode};
 use crate::http::via::CDN_LOOP;
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::meter::Bearer;
 use crate::proxy::watch::Active;
-use crate::route::Route;
-use crate::session::cmcd::{self, Report};
+use crate::route::{Purpose, Route};
+use crate::session::cmcd;
 use crate::session::who::Who;
+
+const HOUR_MILLIS: u64 = 3_600_000;
 
 /// Takes a request in, before it is answered.
 pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
@@ -28,17 +34,38 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
         return;
     };
     let report = cmcd::of_request(header.uri.query(), &header.headers);
-    let bearer = bearer(edge, route, (exchange, session), report.as_ref());
+    let sid = report.as_ref().and_then(|report| report.session.as_deref());
+    let asks = Asks {
+        edge,
+        route,
+        address: exchange.client,
+        agent: header
+            .headers
+            .get(USER_AGENT)
+            .map_or(b"", HeaderValue::as_bytes),
+        sid,
+        now: clock::now(),
+    };
+    let mark = asks.mark();
+    let active = exchange.active.as_ref();
+    // The requests of a connection are nearly always of one session.
+    let known = active.and_then(|active| active.bearer(mark));
+    let bearer = known.unwrap_or_else(|| asks.bearer());
     if let Some(report) = &report {
         let site = &route.site.name;
-        edge.sessions
-            .reported(site, bearer.who, &bearer.client, report, clock::now());
+        let (who, client) = (bearer.who, &bearer.client);
+        edge.sessions.reported(site, who, client, report, asks.now);
+    }
+    // What this node answers for itself is a few bytes, asked for between segments of a session
+    // that it may not name: to count them for another would cut that session's samples.
+    if let Some(active) = active.filter(|_| route.purpose != Purpose::Service) {
+        active.carries_for(mark, bearer.clone());
+        if edge.metered {
+            active.meter();
+        }
     }
     exchange.report = report;
-    exchange.bearer = Some(bearer.clone());
-    if let Some(active) = exchange.active.as_ref().filter(|_| edge.metered) {
-        active.carries_for(bearer);
-    }
+    exchange.bearer = Some(bearer);
 }
 
 /// Takes in what the connection has carried, of whatever answers: when a request arrives, while a
@@ -57,31 +84,50 @@ fn is_measured(route: &Route) -> bool {
     adapt.mode != Mode::Off && adapt.session != Carrier::Off
 }
 
-fn bearer(
-    edge: &Edge,
-    route: &Route,
-    (exchange, session): (&Exchange, &Session),
-    report: Option<&Report>,
-) -> Bearer {
-    let agent = session.req_header().headers.get(USER_AGENT);
-    let agent = agent.map_or(&b""[..], HeaderValue::as_bytes);
-    let client = edge.sessions.client(exchange.client, agent, clock::now());
-    let who = named(edge, route, report);
-    Bearer {
-        site: route.site.clone(),
-        who: who.unwrap_or_else(|| edge.sessions.unnamed(&route.site.name, &client)),
-        client,
-    }
+/// All that tells whose a request is.
+struct Asks<'a> {
+    edge: &'a Edge,
+    route: &'a Route,
+    address: Option<IpAddr>,
+    agent: &'a [u8],
+    /// What the player says that its session is.
+    sid: Option<&'a str>,
+    now: UnixMillis,
 }
 
-/// Who the request says that it is: by the id in its path, or by its `sid`, which may be an id that
-/// this node told the player by an MPD.
-fn named(edge: &Edge, route: &Route, report: Option<&Report>) -> Option<Who> {
-    let (sessions, site) = (&edge.sessions, &route.site.name);
-    let read = |text: &str| Some(sessions.read(site, text, clock::now())?.who);
-    if let Some(who) = route.session.as_deref().and_then(read) {
-        return Some(who);
+impl Asks<'_> {
+    /// The same for requests that say the same; anew each hour, since ids expire and the hashes of
+    /// addresses change.
+    fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.route.site.name.hash(&mut hasher);
+        self.route.session.hash(&mut hasher);
+        self.address.hash(&mut hasher);
+        self.agent.hash(&mut hasher);
+        self.sid.hash(&mut hasher);
+        (self.now.0 / HOUR_MILLIS).hash(&mut hasher);
+        hasher.finish()
     }
-    let sid = report?.session.as_deref()?;
-    Some(read(sid).unwrap_or_else(|| sessions.named(site, sid)))
+
+    fn bearer(&self) -> Bearer {
+        let sessions = &self.edge.sessions;
+        let client = sessions.client(self.address, self.agent, self.now);
+        let who = self.named();
+        Bearer {
+            site: Arc::clone(&self.route.site),
+            who: who.unwrap_or_else(|| sessions.unnamed(&self.route.site.name, &client)),
+            client,
+        }
+    }
+
+    /// Who the request says that it is: by the id in its path, or by its `sid`, which may be an id
+    /// that this node told the player by an MPD.
+    fn named(&self) -> Option<Who> {
+        let (sessions, site) = (&self.edge.sessions, &self.route.site.name);
+        let read = |text: &str| Some(sessions.read(site, text, self.now)?.who);
+        if let Some(who) = self.route.session.as_deref().and_then(read) {
+            return Some(who);
+        }
+        Some(sessions.told(site, self.sid?, self.now))
+    }
 }

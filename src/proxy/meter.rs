@@ -46,6 +46,8 @@ pub(crate) struct Measured {
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     bearer: Option<Bearer>,
+    /// By what its requests were told to be the bearer's.
+    mark: u64,
     /// The earlier reading of the next sample.
     earlier: Option<Reading>,
     last: Option<Reading>,
@@ -55,8 +57,14 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Notes whom the next bytes are for.
-    pub(super) fn carries_for(&mut self, bearer: Bearer) {
+    /// Whom the last request was for, where one with this mark is for the same.
+    pub(super) fn bearer(&self, mark: u64) -> Option<Bearer> {
+        self.bearer.clone().filter(|_| self.mark == mark)
+    }
+
+    /// Notes whom the next bytes are for; `mark` is the same for requests that say the same of it.
+    pub(super) fn carries_for(&mut self, mark: u64, bearer: Bearer) {
+        self.mark = mark;
         let changed = self
             .bearer
             .as_ref()
@@ -118,13 +126,13 @@ fn joined(earlier: &Sample, later: Sample) -> Sample {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::clock::UnixMillis;
     use crate::config::Config;
     use crate::session::tcp_info::TcpInfo;
 
-    fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
+    pub(crate) fn bearer(site: &Arc<Site>, who: u8) -> Bearer {
         Bearer {
             site: Arc::clone(site),
             who: Who([who; 16]),
@@ -132,7 +140,7 @@ mod tests {
         }
     }
 
-    fn site() -> Arc<Site> {
+    pub(crate) fn site() -> Arc<Site> {
         let text = "[[site]]\nhosts = [\"a.example\"]\norigin = \"https://origin.example\"";
         let mut config = Config::parse(text, std::path::Path::new("/")).unwrap();
         config.sites.remove(0)
@@ -161,7 +169,7 @@ mod tests {
     fn a_sample_lies_between_two_requests_and_counts_its_wait_once() {
         let site = site();
         let mut meter = Meter::default();
-        meter.carries_for(bearer(&site, 1));
+        meter.carries_for(0, bearer(&site, 1));
         meter.read(reading(0, 3_000, 8));
         assert_eq!(carried(&mut meter), None);
         meter.read(reading(500, 203_000, 448));
@@ -176,7 +184,7 @@ mod tests {
     fn small_answers_add_up_to_a_sample_unless_they_are_old() {
         let site = site();
         let mut meter = Meter::default();
-        meter.carries_for(bearer(&site, 1));
+        meter.carries_for(0, bearer(&site, 1));
         meter.read(reading(0, 0, 0));
         meter.read(reading(2_000, 40_000, 120));
         assert_eq!(carried(&mut meter), None);
@@ -193,13 +201,13 @@ mod tests {
     fn bytes_count_for_whom_they_were_sent_and_between_two_for_nobody() {
         let site = site();
         let mut meter = Meter::default();
-        meter.carries_for(bearer(&site, 1));
+        meter.carries_for(0, bearer(&site, 1));
         meter.read(reading(0, 0, 0));
         meter.read(reading(1_000, 100_000, 500));
-        meter.carries_for(bearer(&site, 2));
+        meter.carries_for(0, bearer(&site, 2));
         assert_eq!(carried(&mut meter), Some((1, 100_000, 460)));
         meter.read(reading(2_000, 160_000, 900));
-        meter.carries_for(bearer(&site, 1));
+        meter.carries_for(0, bearer(&site, 1));
         meter.read(reading(3_000, 220_000, 1_300));
         assert_eq!(carried(&mut meter), None);
     }
@@ -208,7 +216,7 @@ mod tests {
     fn samples_that_nobody_asked_for_are_joined() {
         let site = site();
         let mut meter = Meter::default();
-        meter.carries_for(bearer(&site, 1));
+        meter.carries_for(0, bearer(&site, 1));
         for step in 0..10 {
             meter.read(reading(step * 400, step * 100_000, step * 400));
         }

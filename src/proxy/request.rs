@@ -10,7 +10,7 @@ use pingora::Error;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
-use crate::cache::ask::{Ask, Source};
+use crate::cache::ask::{Ask, Source, Supply};
 use crate::cache::object::{Object, Peek};
 use crate::cache::opened::{How, Opened};
 use crate::cache::reader::Reader;
@@ -256,28 +256,20 @@ async fn open(
         edge.engine.open(ask).await
     };
     let want = Some(want.unwrap_or(Wanted::Span(0, u64::MAX))).filter(|_| is_get);
+    let asked = Asked {
+        manifest,
+        ranges: &ranges,
+        want,
+    };
     match opened {
         Opened::Object { object, how, own } => {
             exchange.answered(how);
-            look_ahead(exchange, edge, (&object, how), want);
-            if let Some(route) = manifest {
-                let visit = visit(session, exchange, edge, route);
-                let engine = Arc::clone(&edge.engine);
-                let reader = Reader::new(engine, supply.clone(), Arc::clone(&object));
-                if let Some(made) = serve::of_object(&visit, &object, &own, reader).await? {
-                    let head = object.head();
-                    exchange.ttl = remaining(head.freshness.lifetime, head.age(clock::now()));
-                    return hand_over(session, exchange, edge, made);
-                }
-            }
-            let reader = Reader::new(Arc::clone(&edge.engine), supply, Arc::clone(&object));
-            let found = Found {
-                object: &object,
+            let shelf = Shelf {
+                object,
+                supply,
                 own: &own,
-                reader,
-                ranges: &ranges,
             };
-            serve_object(session, exchange, edge, found)
+            open_object(session, exchange, edge, asked, shelf).await
         }
         Opened::Stream {
             status,
@@ -290,20 +282,12 @@ async fn open(
                 stored: false,
                 ..how
             });
-            let mut body = Bytestream::Once(body);
-            if let Some(route) = manifest {
-                let visit = visit(session, exchange, edge, route);
-                match serve::of_stream(&visit, (status, &headers), body).await? {
-                    Served::Made(made) => return hand_over(session, exchange, edge, *made),
-                    Served::AsItIs(left) => body = left,
-                }
-            }
             let passing = Passing {
                 status,
                 headers: &headers,
-                body,
+                body: Bytestream::Once(body),
             };
-            serve_stream(exchange, edge, passing)
+            open_stream(session, exchange, edge, asked, passing).await
         }
         Opened::Failed(failure) => {
             tracing::debug!(id = exchange.id, ?failure, "nothing to answer with");
@@ -311,6 +295,79 @@ async fn open(
             Err(respond::failure(&failure))
         }
     }
+}
+
+/// What is wanted of whatever was opened.
+struct Asked<'a> {
+    /// The route, where it names a manifest that may be made for its client.
+    manifest: Option<Route>,
+    ranges: &'a Ranges,
+    /// Which bytes a GET is about.
+    want: Option<Wanted>,
+}
+
+/// An object, and where more of its bytes come from.
+struct Shelf<'a> {
+    object: Arc<Object>,
+    supply: Supply,
+    /// Fields for this client alone.
+    own: &'a HeaderMap,
+}
+
+impl Shelf<'_> {
+    fn reader(&self, edge: &Edge) -> Reader {
+        let engine = Arc::clone(&edge.engine);
+        Reader::new(engine, self.supply.clone(), Arc::clone(&self.object))
+    }
+}
+
+/// Serves an object: made for its client where it is a manifest, else as it is.
+async fn open_object(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+    asked: Asked<'_>,
+    shelf: Shelf<'_>,
+) -> Result<(), Answer> {
+    let object = &shelf.object;
+    if let Some(how) = exchange.how {
+        look_ahead(exchange, edge, (object, how), asked.want);
+    }
+    if let Some(route) = asked.manifest {
+        let visit = visit(session, exchange, edge, route);
+        let reader = shelf.reader(edge);
+        if let Some(made) = serve::of_object(&visit, object, shelf.own, reader).await? {
+            let head = object.head();
+            exchange.ttl = remaining(head.freshness.lifetime, head.age(clock::now()));
+            return hand_over(session, exchange, edge, made);
+        }
+    }
+    let found = Found {
+        object,
+        own: shelf.own,
+        reader: shelf.reader(edge),
+        ranges: asked.ranges,
+    };
+    serve_object(session, exchange, edge, found)
+}
+
+/// Serves an answer that may not be stored, in the same way.
+async fn open_stream(
+    session: &mut Session,
+    exchange: &mut Exchange,
+    edge: &Edge,
+    asked: Asked<'_>,
+    mut passing: Passing<'_>,
+) -> Result<(), Answer> {
+    if let Some(route) = asked.manifest {
+        let visit = visit(session, exchange, edge, route);
+        let head = (passing.status, passing.headers);
+        match serve::of_stream(&visit, head, passing.body).await? {
+            Served::Made(made) => return hand_over(session, exchange, edge, *made),
+            Served::AsItIs(left) => passing.body = left,
+        }
+    }
+    serve_stream(exchange, edge, passing)
 }
 
 /// An object that was found, and what is wanted of it.
@@ -391,7 +448,8 @@ fn serve_stream(exchange: &mut Exchange, edge: &Edge, passing: Passing<'_>) -> R
         length,
         path,
     };
-    let header = whole(&stored)?;
+    let mut header = whole(&stored)?;
+    adapt::speak(&mut header, exchange, edge).map_err(|_| respond::internal())?;
     exchange.opened = Some(Handoff {
         header,
         age: exchange.age.unwrap_or_default(),
@@ -431,6 +489,7 @@ fn visit<'a>(session: &'a Session, exchange: &Exchange, edge: &'a Edge, route: R
         headers: &session.req_header().headers,
         host: head_of(session).authority,
         address: exchange.client,
+        bearer: exchange.bearer.as_ref().map(|bearer| bearer.who),
         now: clock::now(),
     }
 }

@@ -151,8 +151,7 @@ async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route:
         let Some(sid) = event.report.session.as_deref() else {
             continue;
         };
-        let id = edge.sessions.read(site, sid, now);
-        let who = id.map_or_else(|| edge.sessions.named(site, sid), |id| id.who);
+        let who = edge.sessions.told(site, sid, now);
         edge.sessions
             .reported(site, who, &client, &event.report, now);
     }

@@ -276,11 +276,19 @@ impl Active {
         self.0.body_follows.store(true, Ordering::Relaxed);
     }
 
-    /// Notes whom the answer is for, before it goes out; from the first time on, the connection is
-    /// metered.
-    pub(super) fn carries_for(&self, bearer: Bearer) {
-        self.0.meter().carries_for(bearer);
+    /// Notes whom the answer is for, before it goes out. Those of equal mark are for the same.
+    pub(super) fn carries_for(&self, mark: u64, bearer: Bearer) {
+        self.0.meter().carries_for(mark, bearer);
+    }
+
+    /// Meters the connection from now on.
+    pub(super) fn meter(&self) {
         self.0.metered.store(true, Ordering::Release);
+    }
+
+    /// Whom the last request of this connection was for, where one with this mark is for the same.
+    pub(super) fn bearer(&self, mark: u64) -> Option<Bearer> {
+        self.0.meter().bearer(mark)
     }
 
     /// What the connection has carried since this was asked last, and for whom.

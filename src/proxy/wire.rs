@@ -225,7 +225,9 @@ impl Peek for Wire {
 mod tests {
     use super::*;
     use crate::proxy::gate::tests::ticket;
+    use crate::proxy::meter::tests::{bearer, site};
     use crate::proxy::watch::Protocol;
+    use crate::session::sample::SAMPLE_BUSY_MIN;
     use pingora::protocols::l4::stream::Stream as L4Stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
@@ -260,5 +262,53 @@ mod tests {
         assert_eq!(read(&mut client).await, "headbody");
         wire.write_all(b"more").await.unwrap();
         assert_eq!(read(&mut client).await, "more");
+    }
+
+    #[tokio::test]
+    async fn a_metered_connection_tells_what_it_carried_when_the_next_request_comes() {
+        const BODY: usize = 2_000_000;
+        let (mut client, stream) = pair().await;
+        let watch = Watch::new(ticket());
+        let mut wire = Wire::new(Box::new(stream), Arc::clone(&watch));
+        let request = watch.begin(Protocol::Http11);
+        request.carries_for(0, bearer(&site(), 7));
+        request.meter();
+        let takes = tokio::spawn(async move {
+            // Far more than the kernel holds, and a wait: there is busy time to see.
+            tokio::time::sleep(4 * SAMPLE_BUSY_MIN).await;
+            let mut body = vec![0; BODY];
+            client.read_exact(&mut body).await.unwrap();
+            client.write_all(b"GET ").await.unwrap();
+            client
+        });
+        wire.write_all(&vec![0; BODY]).await.unwrap();
+        drop(request);
+        let mut client = takes.await.unwrap();
+        tokio::time::sleep(SAMPLE_BUSY_MIN).await;
+        wire.read_exact(&mut [0; 4]).await.unwrap();
+        let next = watch.begin(Protocol::Http11);
+        let measured = next.measured().expect("a sample");
+        assert_eq!(measured.bearer.who, bearer(&site(), 7).who);
+        let carried = usize::try_from(measured.sample.bytes).unwrap();
+        assert!((BODY / 2..=BODY).contains(&carried), "{carried}");
+        assert!(next.measured().is_none());
+        client.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_reads_a_connection_that_nobody_meters() {
+        let (mut client, stream) = pair().await;
+        let watch = Watch::new(ticket());
+        let mut wire = Wire::new(Box::new(stream), Arc::clone(&watch));
+        let request = watch.begin(Protocol::Http11);
+        assert!(!watch.wants_reading());
+        wire.write_all(b"body").await.unwrap();
+        assert_eq!(read(&mut client).await, "body");
+        assert!(!watch.wants_reading());
+        request.carries_for(0, bearer(&site(), 1));
+        request.meter();
+        assert!(watch.wants_reading());
+        wire.write_all(b"more").await.unwrap();
+        assert!(!watch.wants_reading(), "read a moment ago");
     }
 }

@@ -50,9 +50,9 @@ mod tests {
             ("/~a/~b/c", Some("a"), "/~b/c"),
             (&format!("/~{long}/a"), None, "/a"),
         ] {
-            let got = split(path.to_owned()).unwrap();
+            let got = split(String::from(path)).unwrap();
             assert_eq!(got, (session.map(str::to_owned), rest.to_owned()), "{path}");
         }
-        assert_eq!(split("/~a//b".to_owned()), Err(Refusal::EmptyAuthority));
+        assert_eq!(split(String::from("/~a//b")), Err(Refusal::EmptyAuthority));
     }
 }

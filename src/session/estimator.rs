@@ -44,8 +44,10 @@ const SIDE_SECS_MIN: f64 = 0.4;
 const SAMPLE_VARIANCE: f64 = 0.005;
 const FIRST_VARIANCE: f64 = 0.06;
 
-/// Variance of what a player says: rounded, and of its own making.
-const REPORT_VARIANCE: f64 = 0.12;
+/// Variance of what a player says: rounded, and of its own making. Of how much a first report may be
+/// wrong, as one before anything was measured is.
+const REPORT_VARIANCE: f64 = 0.05;
+const FIRST_REPORT_VARIANCE: f64 = 0.1;
 
 /// Reports that are averaged.
 const REPORTS: u32 = 4;
@@ -247,7 +249,10 @@ impl Estimator {
             (ln, aged(SAMPLE_VARIANCE + first + spread, self.at))
         });
         let reported = self.reported.filter(|reported| is_late(reported.at));
-        let said = reported.map(|said| (said.ln, aged(REPORT_VARIANCE, said.at)));
+        let said = reported.map(|said| {
+            let first = FIRST_REPORT_VARIANCE / f64::from(said.count.max(1));
+            (said.ln, aged(REPORT_VARIANCE + first, said.at))
+        });
         let resumed = self.resumed.filter(|resumed| {
             let is_new = resumed.at > self.at || self.samples < RESUMED_UNTIL;
             is_new && is_late(resumed.at)

@@ -121,7 +121,7 @@ impl Playback {
         }
     }
 
-    /// The bit rate of the rung that plays, in bit/s.
+    /// How it has played; `None` where too little was told to say.
     #[must_use]
     pub fn quality(&self) -> Option<Quality> {
         let track = match self.picture.segments {

@@ -113,7 +113,6 @@ mod tests {
                 busy: busy_millis * 1000,
                 rtt: 45_000,
                 rtt_min: 40_000,
-                drained: true,
                 pacing_max: u64::MAX,
                 ..TcpInfo::default()
             },

@@ -113,9 +113,10 @@ impl Sessions {
         Ok(())
     }
 
-    /// Writes what has changed, until all is written or Redis fails.
+    /// Writes what has changed, until all that waited is written or Redis fails. What changes
+    /// meanwhile waits for the next turn, so that a slow Redis keeps no session from ending.
     async fn share(&self, redis: &Redis, now: UnixMillis) {
-        loop {
+        for _ in 0..limits::SESSION_SHARES_MAX.div_ceil(limits::SESSION_SHARES_BATCH) {
             let records = self.knowledge().to_share(limits::SESSION_SHARES_BATCH, now);
             if records.is_empty() {
                 return;

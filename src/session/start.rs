@@ -35,7 +35,7 @@
 //!
 //! - **hls.js 1.7.4**: the estimate is 500 kbit/s, or BANDWIDTH of the first variant listed where
 //!   that is more, 5 Mbit/s at most. It takes the highest level whose BANDWIDTH fits, within the
-//!   codec tier that it picks by itself; the lowest where none fits. So a variant between 500 kbit/s
+//!   codec tier that it picks by itself; the lowest where none fits. A variant between 500 kbit/s
 //!   and 5 Mbit/s is started with when it is listed first. Below that band, listing changes
 //!   nothing but that the highest variant within 500 kbit/s is taken; above, the highest within
 //!   5 Mbit/s is.
@@ -190,7 +190,8 @@ pub fn sustained(outlook: Outlook, rungs: &[Candidate]) -> usize {
 }
 
 /// The rung of the next segments, where the edge picks them one by one (`server`): the highest
-/// whose average bit rate fits what a transfer would get now, the lowest where none does; 0 of none.
+/// whose average bit rate fits what a transfer would get now, the lowest where none does; 0 of
+/// none.
 /// It needs no caution, since the next choice corrects it.
 #[must_use]
 pub fn next(outlook: Outlook, rungs: &[Candidate]) -> usize {

@@ -1,7 +1,6 @@
 //! Manifests made for the client that asks: sessions in paths, modes, filters, and what stays the
 //! same for everybody.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -412,7 +411,7 @@ async fn a_general_site_makes_nothing_for_anybody() {
 }
 
 #[tokio::test]
-async fn steering_and_the_collector_are_answered_here() {
+async fn steering_is_answered_here() {
     let origin = origin().await;
     let edge = builder(&origin)
         .set("site.adapt.steering.url", "https://edge.example")
@@ -443,7 +442,20 @@ async fn steering_and_the_collector_are_answered_here() {
             "{reload}"
         );
     }
+    assert_none_reached(&origin, &[".weir/steering/hls", ".weir/steering/dash"]);
+}
 
+fn assert_none_reached(origin: &Web, paths: &[&str]) {
+    let seen = paths
+        .iter()
+        .filter(|path| origin.requests(&format!("/{path}")) > 0);
+    assert_eq!(seen.collect::<Vec<_>>(), Vec::<&&str>::new());
+}
+
+#[tokio::test]
+async fn reports_of_players_are_collected_here() {
+    let origin = origin().await;
+    let edge = builder(&origin).run().await;
     let event = "e=ps,sid=\"abc\",sta=p,v=2,ts=1\n";
     let post = |kind: &'static str, body: Bytes| {
         let request = edge
@@ -486,12 +498,7 @@ async fn steering_and_the_collector_are_answered_here() {
             .header("access-control-allow-headers")
             .contains("Content-Type")
     );
-    let seen: BTreeSet<String> = [".weir/cmcd", ".weir/steering/hls", ".weir/other"]
-        .into_iter()
-        .filter(|path| origin.requests(&format!("/{path}")) > 0)
-        .map(str::to_owned)
-        .collect();
-    assert!(seen.is_empty(), "{seen:?} reached the origin");
+    assert_none_reached(&origin, &[".weir/cmcd", ".weir/other"]);
 }
 
 #[tokio::test]
@@ -518,4 +525,85 @@ async fn segments_of_a_session_withdraw_what_its_manifest_told_the_player() {
     }
     assert_eq!(edge.get("/t/other.m4s").await.header("cmsd-dynamic"), "");
     assert_eq!(edge.get("/~x/t/540p.m3u8").await.header("cmsd-dynamic"), "");
+}
+
+/// Rungs far enough apart to choose among, within what order tells hls.js.
+const LADDER: [(&str, u64); 3] = [("low", 800_000), ("middle", 1_600_000), ("high", 3_000_000)];
+
+fn ladder() -> String {
+    let rungs = LADDER.map(|(name, bandwidth)| {
+        format!(
+            "#EXT-X-STREAM-INF:BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={bandwidth},\
+             RESOLUTION=640x360,CODECS=\"avc1.4d401e\"\n{name}.m3u8\n"
+        )
+    });
+    format!("#EXTM3U\n{}", rungs.concat())
+}
+
+/// Plays a session whose player reports 30 Mbit/s.
+async fn fast_session(edge: &Edge) {
+    let text = master(edge, "/t/ladder.m3u8").await.text();
+    assert_eq!(
+        bandwidths(&text)[0],
+        "800000",
+        "nothing is known: the author's order"
+    );
+    let own = session(&text);
+    for _ in 0..6 {
+        let target = format!("/{own}/t/180p/01.m4s?CMCD=mtp%3D30000%2Cot%3Dv");
+        edge.get(&target).await.whole(200);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_showed_more_starts_higher_in_its_next_session() {
+    let origin = origin().await;
+    origin.put("/t/ladder.m3u8", ladder().into());
+    let edge = builder(&origin)
+        .set("site.adapt.holdout_percent", 0)
+        .run()
+        .await;
+    fast_session(&edge).await;
+    let next = master(&edge, "/t/ladder.m3u8").await;
+    let listed = next.text();
+    assert_ne!(bandwidths(&listed)[0], "800000", "{listed}");
+    assert_eq!(bandwidths(&listed).len(), 3, "the ladder stays");
+    let told = next.header("cmsd-dynamic");
+    assert!(told.contains(";etp=") && told.contains(";mb="), "{told}");
+    let mpd = master(&edge, "/t/manifest.mpd").await.text();
+    assert!(mpd.contains("CMCDParameters"), "{mpd}");
+    assert!(
+        edge.metric("weir_hints_total", &[("result", "given")])
+            .await
+            >= 1.0
+    );
+    let off = edge.get("/t/ladder.m3u8?mode=off").await.whole(200);
+    assert_eq!(off.text(), ladder());
+    let single = master(&edge, "/t/ladder.m3u8?mode=single").await.text();
+    assert_eq!(bandwidths(&single), ["3000000"]);
+    let stranger = edge
+        .request("GET", "/t/ladder.m3u8")
+        .header("user-agent", "another");
+    let stranger = stranger.send().await.whole(200);
+    assert_eq!(bandwidths(&stranger.text())[0], "800000");
+    assert_eq!(stranger.header("cmsd-dynamic"), "");
+}
+
+#[tokio::test]
+async fn sessions_of_the_holdout_are_told_nothing() {
+    let origin = origin().await;
+    origin.put("/t/ladder.m3u8", ladder().into());
+    let edge = builder(&origin)
+        .set("site.adapt.holdout_percent", 100)
+        .run()
+        .await;
+    fast_session(&edge).await;
+    let next = master(&edge, "/t/ladder.m3u8").await;
+    assert_eq!(bandwidths(&next.text())[0], "800000");
+    assert_eq!(next.header("cmsd-dynamic"), "");
+    assert!(
+        edge.metric("weir_hints_total", &[("result", "holdout")])
+            .await
+            >= 1.0
+    );
 }

@@ -31,6 +31,7 @@ mod operation;
 mod parts;
 mod players;
 mod plays;
+mod prefetch;
 mod purging;
 mod redis_faults;
 mod rules;

@@ -132,20 +132,49 @@ async fn every_player_plays_its_own_session_of_the_manifest_made_for_it() {
             0 => (&a, &b),
             _ => (&b, &a),
         };
-        let before = asked(node).len();
         let target = format!("/adaptive_stream/title{ending}");
-        plays(player, page, &node.url(&target)).await;
-        let segments = || async {
-            let paths = asked(node).split_off(before);
-            paths.iter().filter(|path| path.ends_with(".m4s")).count() >= 4
-        };
-        eventually("segments in the access log", PATIENCE, segments).await;
-        let own = session_of(player, &asked(node).split_off(before), &target);
+        let paths = asked_by(player, (page, node), &target).await;
+        let own = session_of(player, &paths, &target);
         assert!(
             sessions.insert(own),
             "{player} was given another's session: {sessions:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn with_mode_single_a_manifest_has_one_quality_and_no_other_is_fetched() {
+    let files = origin();
+    let redis = redis::start().await;
+    let (a, b) = nodes(&files, &redis).await;
+    for (player, ending, quality) in [
+        ("hls.js", "", "#EXT-X-STREAM-INF:"),
+        ("dash.js", ".mpd", " height=\""),
+    ] {
+        let target = format!("/adaptive_stream/title{ending}");
+        let single = format!("{target}?mode=single");
+        let manifest = b.get(&single).await.whole(200).text();
+        assert_eq!(manifest.matches(quality).count(), 1, "{manifest}");
+        let paths = asked_by(player, (&a, &b), &single).await;
+        let pictures = paths.iter().filter(|path| path.ends_with(".m4s"));
+        let pictures = pictures.filter(|path| !path.contains("/audio/"));
+        let rungs: BTreeSet<&str> = pictures
+            .filter_map(|path| path.rsplit('/').nth(1))
+            .collect();
+        assert_eq!(rungs.len(), 1, "{player} fetched {rungs:?}");
+    }
+}
+
+/// Paths that a node was asked for while a player of a page of another node played from it.
+async fn asked_by(player: &str, (page, node): (&Edge, &Edge), target: &str) -> Vec<String> {
+    let before = asked(node).len();
+    plays(player, page, &node.url(target)).await;
+    let segments = || async {
+        let paths = asked(node).split_off(before);
+        paths.iter().filter(|path| path.ends_with(".m4s")).count() >= 4
+    };
+    eventually("segments in the access log", PATIENCE, segments).await;
+    asked(node).split_off(before)
 }
 
 /// The one session that all requests but that for the manifest carry.

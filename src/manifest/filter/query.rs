@@ -18,38 +18,52 @@ const PARAMETERS: [Parameter; 6] = [
     Parameter {
         name: "min_kbps",
         expected: KBPS,
-        put: |filter, value| Some(filter.bitrate_min = Some(kbps(value)?)),
+        put: |filter, value| {
+            filter.bitrate_min = Some(kbps(value)?);
+            Some(())
+        },
     },
     Parameter {
         name: "max_kbps",
         expected: KBPS,
-        put: |filter, value| Some(filter.bitrate_max = Some(kbps(value)?)),
+        put: |filter, value| {
+            filter.bitrate_max = Some(kbps(value)?);
+            Some(())
+        },
     },
     Parameter {
         name: "max_height",
         expected: "a number of lines between 1 and 99999",
         put: |filter, value| {
             let lines = number(value, 5)?;
-            Some(filter.height_max = Some(u32::try_from(lines).ok()?))
+            filter.height_max = Some(u32::try_from(lines).ok()?);
+            Some(())
         },
     },
     Parameter {
         name: "codecs",
         expected: "one to 8 families of codecs (avc1, hvc1) with commas between them",
-        put: |filter, value| Some(filter.codecs = list(value, is_family)?),
+        put: |filter, value| {
+            filter.codecs = list(value, is_family)?;
+            Some(())
+        },
     },
     Parameter {
         name: "range",
         expected: "sdr or hdr",
         put: |filter, value| {
             let name = value.to_ascii_lowercase();
-            Some(filter.range = Some(DynamicRange::named(&name)?))
+            filter.range = Some(DynamicRange::named(&name)?);
+            Some(())
         },
     },
     Parameter {
         name: "lang",
         expected: "one to 8 language tags (en, pt-br) with commas between them",
-        put: |filter, value| Some(filter.languages = list(value, is_language)?),
+        put: |filter, value| {
+            filter.languages = list(value, is_language)?;
+            Some(())
+        },
     },
 ];
 

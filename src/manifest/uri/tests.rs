@@ -141,7 +141,10 @@ fn target(base: &str, reference: &str) -> (Option<String>, String, String) {
     };
     let (host, path) = match before.strip_prefix("//") {
         Some(hierarchy) => match hierarchy.find('/') {
-            Some(at) => (Some(&hierarchy[..at]), &hierarchy[at..]),
+            Some(at) => {
+                let (host, path) = hierarchy.split_at(at);
+                (Some(host), path)
+            }
             None => (Some(hierarchy), "/"),
         },
         None => (None, before),

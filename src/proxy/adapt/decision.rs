@@ -154,7 +154,7 @@ impl Case<'_> {
             Some(candidates.list.get(index)?.rated)
         });
         match self.mode {
-            Mode::Cap if self.guest.arm() == Some(Arm::Holdout) => None,
+            Mode::Cap if self.guest.arm() == Some(Arm::Holdout) || !self.is_allowed() => None,
             Mode::Cap => sustained,
             Mode::Single | Mode::Server => Some(sustained.unwrap_or(UNKNOWN_BITRATE)),
             Mode::Hint | Mode::Off => None,
@@ -195,18 +195,24 @@ impl Case<'_> {
         if self.is_dynamic && matches!(self.guest, Guest::Known { .. }) {
             return Err(Hinting::Refresh);
         }
-        if !self
-            .visit
-            .edge
-            .sessions
-            .hints_allowed(&self.visit.route.site.name, self.visit.now)
-        {
+        if !self.is_allowed() {
             return Err(Hinting::Stopped);
         }
         self.belief.as_ref().ok_or(Hinting::Unknown)
     }
 
+    /// Whether the holdout has not shown that what is done here makes playback worse.
+    fn is_allowed(&self) -> bool {
+        let Visit {
+            edge, route, now, ..
+        } = self.visit;
+        edge.sessions.hints_allowed(&route.site.name, *now)
+    }
+
     fn steering(&self) -> Option<SteeringHint> {
+        if self.mode == Mode::Off {
+            return None;
+        }
         let Steering { url, pathway, .. } = self.visit.route.site.adapt.steering.as_ref()?;
         let session = match (self.visit.carrier(), self.guest.text()) {
             (Carrier::Path, Some(text)) => format!("/~{text}"),

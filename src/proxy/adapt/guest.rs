@@ -5,8 +5,6 @@ use crate::manifest::uri::{Rebase, Relative};
 use crate::proxy::adapt::Visit;
 use crate::route::Purpose;
 use crate::route::host::Host;
-use crate::session::belief::Belief;
-use crate::session::estimator::Estimate;
 use crate::session::holdout::{self, Arm};
 use crate::session::id::SessionId;
 use crate::session::who::Who;
@@ -62,10 +60,19 @@ impl Visit<'_> {
             let text = text.to_owned();
             return Guest::Known { id, text };
         }
-        let arm = holdout::draw(fastrand::u64(..), site.adapt.holdout_percent);
+        let arm = self.arm();
         let id = sessions.mint(&site.name, arm, self.now);
         let text = id.spell();
         Guest::New { id, text }
+    }
+
+    /// The arm of a session that begins. Where its requests are told by what they come from, they
+    /// count for the arm that this has.
+    fn arm(&self) -> Arm {
+        match (self.carrier(), self.bearer) {
+            (Carrier::Connection, Some(who)) => who.arm(),
+            _ => holdout::draw(fastrand::u64(..), self.route.site.adapt.holdout_percent),
+        }
     }
 
     /// How the URIs of this manifest change so that `guest` keeps its session, and so that they
@@ -107,16 +114,5 @@ impl Visit<'_> {
             hosts.push(asked.as_str().to_owned());
         }
         hosts
-    }
-}
-
-/// An estimate as a belief.
-#[expect(clippy::cast_precision_loss, reason = "bit rates are far below 2^52")]
-pub(super) fn belief(estimate: &Estimate) -> Belief {
-    Belief {
-        ln_mean: (estimate.bitrate.max(1) as f64).ln(),
-        variance: estimate.variance,
-        rtt_millis: estimate.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
-        at: estimate.at,
     }
 }

@@ -146,7 +146,7 @@ fn a_network_speaks_for_strangers_once_five_clients_stand_behind_it() {
     let mut known = knowledge();
     let mut now = NOW;
     for round in 0..3_u8 {
-        for index in 1..limits::NETWORK_CLIENTS_MIN as u8 {
+        for index in 1..5 {
             session(&mut known, 10 * round + index, &client(index, 1), 4, now);
         }
         now = ended(&mut known, now);

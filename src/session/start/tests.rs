@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Candidate, Outlook, Player, RULE, etp, own, reached, rung, sustained};
+use super::{Candidate, Outlook, Player, RULE, etp, next, own, reached, rung, sustained};
 use crate::clock::UnixMillis;
 use crate::session::belief::Belief;
 use crate::session::estimator::Estimate;
@@ -176,6 +176,10 @@ fn the_sustained_rung_falls_with_doubt() {
         at: UnixMillis::default(),
     };
     assert_eq!(sustained(Outlook::from(&estimate), &rungs), 4);
+    // What is corrected soon needs less room, and no certainty.
+    let doubtful = belief(3200.0, 0.3);
+    assert_eq!(next(Outlook::from(&doubtful), &rungs), 4);
+    assert!(sustained(Outlook::from(&doubtful), &rungs) < 4);
 }
 
 #[test]

@@ -1,0 +1,172 @@
+//! What players will ask for next is here before they do, and nothing else is.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::harness::edge::Edge;
+use crate::harness::web::Web;
+use crate::harness::{assert_same, bytes, edge, eventually, web};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Puts a title of `count` segments behind `/t/`.
+fn put_title(origin: &Web, count: u64, head: &str) {
+    let list = (1..=count).map(|n| format!("#EXTINF:4,\nv/{n}.m4s\n"));
+    let text = format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n{head}{}#EXT-X-ENDLIST\n",
+        list.collect::<String>()
+    );
+    origin.put("/t/l.m3u8", Bytes::from(text));
+    for n in 1..=count {
+        origin.put(&format!("/t/v/{n}.m4s"), bytes(n, 20_000));
+    }
+}
+
+async fn asked_for(origin: &Web, path: &str, times: usize) {
+    eventually(path, PATIENCE, || async { origin.requests(path) >= times }).await;
+    assert_eq!(origin.requests(path), times, "{path}");
+}
+
+/// Waits until a playlist that was served has been read: its first segment has a second one.
+async fn known(edge: &Edge, origin: &Web) {
+    edge.get("/t/l.m3u8").await.whole(200);
+    let asked = || async {
+        edge.get("/t/v/1.m4s").await.whole(200);
+        origin.requests("/t/v/2.m4s") > 0
+    };
+    eventually("the second segment is brought", PATIENCE, asked).await;
+}
+
+#[tokio::test]
+async fn the_next_segments_are_here_when_they_are_asked_for() {
+    let origin = web::start().await;
+    put_title(&origin, 6, "");
+    let edge = edge::new().origin(&origin).run().await;
+    known(&edge, &origin).await;
+    asked_for(&origin, "/t/v/3.m4s", 1).await;
+    let brought = [("result", "brought")];
+    edge.metric_reaches(("weir_prefetches_total", &brought), 2.0)
+        .await;
+
+    let second = edge.get("/t/v/2.m4s").await.whole(200);
+    assert!(
+        second.header("cache-status").contains("hit"),
+        "{}",
+        second.header("cache-status")
+    );
+    assert_same(&second.body, &bytes(2, 20_000));
+    asked_for(&origin, "/t/v/2.m4s", 1).await;
+    asked_for(&origin, "/t/v/4.m4s", 1).await;
+    assert_eq!(origin.requests("/t/v/5.m4s"), 0, "two ahead, not more");
+    let useful = [("use", "useful")];
+    edge.metric_reaches(("weir_prefetched_bytes_total", &useful), 20_000.0)
+        .await;
+}
+
+#[tokio::test]
+async fn a_manifest_brings_the_beginning_of_what_is_played_first() {
+    let origin = web::start().await;
+    put_title(&origin, 6, "#EXT-X-MAP:URI=\"v/init.m4i\"\n");
+    origin.put("/t/v/init.m4i", bytes(9, 700));
+    let variants = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360\nl.m3u8\n";
+    origin.put("/t/main.m3u8", Bytes::from_static(variants.as_bytes()));
+    let edge = edge::new().origin(&origin).run().await;
+    edge.get("/t/main.m3u8").await.whole(200);
+    for path in ["/t/l.m3u8", "/t/v/init.m4i", "/t/v/1.m4s", "/t/v/2.m4s"] {
+        asked_for(&origin, path, 1).await;
+    }
+    assert_eq!(origin.requests("/t/v/3.m4s"), 0);
+}
+
+#[tokio::test]
+async fn a_player_s_word_is_taken_and_leads_nowhere_else() {
+    let origin = web::start().await;
+    put_title(&origin, 6, "");
+    origin.put("/secret.m4s", bytes(1, 10));
+    origin.put("/t/v/secret.key", bytes(1, 16));
+    let edge = edge::new().origin(&origin).run().await;
+    for (n, uri) in [
+        "../../secret.m4s",
+        "/secret.m4s",
+        "..%2F..%2Fsecret.m4s",
+        "secret.key",
+        "//elsewhere.example/5.m4s",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/t/v/{}.m4s", n + 1);
+        let escaped: String = uri.bytes().map(|byte| format!("%25{byte:02X}")).collect();
+        let query = format!("?CMCD=nor%3D%22{escaped}%22");
+        edge.get(&format!("{target}{query}")).await.whole(200);
+    }
+    // What may be brought comes last, so that all before it has been looked at by then.
+    edge.get("/t/v/1.m4s?CMCD=nor%3D%226.m4s%22")
+        .await
+        .whole(200);
+    asked_for(&origin, "/t/v/6.m4s", 1).await;
+    for path in ["/secret.m4s", "/t/v/secret.key"] {
+        assert_eq!(origin.requests(path), 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_brought_for_nobody_and_kept_for_nobody() {
+    let origin = web::start().await;
+    put_title(&origin, 4, "#EXT-X-KEY:METHOD=AES-128,URI=\"v/k.key\"\n");
+    origin.put("/t/v/k.key", bytes(5, 16));
+    let edge = edge::new().origin(&origin).run().await;
+    known(&edge, &origin).await;
+    asked_for(&origin, "/t/v/3.m4s", 1).await;
+    assert_eq!(origin.requests("/t/v/k.key"), 0);
+    for times in 1..=2 {
+        edge.get("/t/v/k.key").await.whole(200);
+        assert_eq!(origin.requests("/t/v/k.key"), times);
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_shared_is_brought_once_and_then_left_alone() {
+    let origin = web::start().await;
+    put_title(&origin, 6, "");
+    for n in 1..=6 {
+        let private = [("cache-control", "private")];
+        origin.put_with(&format!("/t/v/{n}.m4s"), bytes(n, 20_000), &private);
+    }
+    origin.put("/t/v/1.m4s", bytes(1, 20_000));
+    let edge = edge::new().origin(&origin).run().await;
+    known(&edge, &origin).await;
+    let left_alone = [("result", "private")];
+    edge.metric_reaches(("weir_prefetches_total", &left_alone), 2.0)
+        .await;
+    let before = origin.requests("/t/v/2.m4s") + origin.requests("/t/v/3.m4s");
+    for _ in 0..3 {
+        edge.get("/t/v/1.m4s").await.whole(200);
+    }
+    edge.metric_reaches(("weir_prefetches_total", &left_alone), 8.0)
+        .await;
+    let after = origin.requests("/t/v/2.m4s") + origin.requests("/t/v/3.m4s");
+    assert_eq!(before, after);
+}
+
+#[tokio::test]
+async fn a_site_that_wants_none_gets_none() {
+    for (key, value) in [
+        ("site.adapt.prefetch_segments", toml::Value::Integer(0)),
+        ("site.adapt.mode", toml::Value::String("off".to_owned())),
+    ] {
+        let origin = web::start().await;
+        put_title(&origin, 4, "");
+        let edge = edge::new().origin(&origin).set(key, value).run().await;
+        edge.get("/t/l.m3u8").await.whole(200);
+        edge.get("/t/v/1.m4s?CMCD=nor%3D%223.m4s%22")
+            .await
+            .whole(200);
+        edge.settled().await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for n in 2..=4 {
+            assert_eq!(origin.requests(&format!("/t/v/{n}.m4s")), 0, "{key}");
+        }
+    }
+}
