@@ -133,11 +133,8 @@ pub const CMCD_NEXT_MAX: usize = 4;
 /// Events of one posted body that are taken in.
 pub const CMCD_EVENTS_MAX: usize = 64;
 
-/// Samples that an estimate must stand on before a player is told of it.
+/// Samples that an estimate must stand on before it outweighs what another node has estimated.
 pub const HINT_SAMPLES_MIN: u32 = 3;
-
-/// Age beyond which an estimate is not told any more: the link may have changed since.
-pub const HINT_AGE_MAX: Duration = Duration::from_secs(15);
 
 /// Playlists whose segments are remembered, so that it is known what players ask for next.
 pub const PREFETCH_PLAYLISTS_MAX: usize = 1024;

@@ -334,6 +334,7 @@ async fn open_object(
         look_ahead(exchange, edge, (object, how), asked.want);
     }
     if let Some(route) = asked.manifest {
+        let elsewhere = elsewhere(&route, object.head().status);
         let visit = visit(session, exchange, edge, route);
         let reader = shelf.reader(edge);
         if let Some(made) = serve::of_object(&visit, object, shelf.own, reader).await? {
@@ -341,6 +342,7 @@ async fn open_object(
             exchange.ttl = remaining(head.freshness.lifetime, head.age(clock::now()));
             return hand_over(session, exchange, edge, made);
         }
+        elsewhere.map_or(Ok(()), Err)?;
     }
     let found = Found {
         object,
@@ -349,6 +351,13 @@ async fn open_object(
         ranges: asked.ranges,
     };
     serve_object(session, exchange, edge, found)
+}
+
+/// Where a manifest is sent for that was asked for away from its own path, and could not be made:
+/// what its relative URIs mean is known only there.
+fn elsewhere(route: &Route, status: StatusCode) -> Option<Answer> {
+    let is_away = route.purpose == Purpose::Adaptive && status == StatusCode::OK;
+    is_away.then(|| respond::to_manifest(route))
 }
 
 /// Serves an answer that may not be stored, in the same way.
@@ -360,12 +369,14 @@ async fn open_stream(
     mut passing: Passing<'_>,
 ) -> Result<(), Answer> {
     if let Some(route) = asked.manifest {
+        let elsewhere = elsewhere(&route, passing.status);
         let visit = visit(session, exchange, edge, route);
         let head = (passing.status, passing.headers);
         match serve::of_stream(&visit, head, passing.body).await? {
             Served::Made(made) => return hand_over(session, exchange, edge, *made),
             Served::AsItIs(left) => passing.body = left,
         }
+        elsewhere.map_or(Ok(()), Err)?;
     }
     serve_stream(exchange, edge, passing)
 }

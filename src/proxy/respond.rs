@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER,
+    LOCATION, RETRY_AFTER,
 };
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -23,7 +23,7 @@ use crate::metrics::{Outcome, Tier};
 use crate::origin;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::headers;
-use crate::route::Refusal;
+use crate::route::{Refusal, Route};
 
 /// When a client should try again that came while the node was full: about a segment later.
 const RETRY: Duration = Duration::from_secs(2);
@@ -116,6 +116,23 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
         let allowed = HeaderValue::from_str(allowed);
         answer.fields.push((ALLOW, allowed.unwrap_or(SAFE)));
     }
+    answer
+}
+
+/// Sends a player to a manifest that cannot be made for it, below whose own path its relative URIs
+/// resolve.
+///
+/// It depends on Accept (HLS or DASH), and the next manifest may be made: not to be kept.
+pub(super) fn to_manifest(route: &Route) -> Answer {
+    let prefix = route.session.as_ref().map(|text| format!("/~{text}"));
+    let path = format!("{}{}", prefix.unwrap_or_default(), route.origin_path);
+    let Ok(location) = HeaderValue::try_from(path) else {
+        return internal();
+    };
+    let mut answer = Answer::new(StatusCode::TEMPORARY_REDIRECT, "", Outcome::Local);
+    let private = HeaderValue::from_static("private, no-store");
+    answer.fields.push((LOCATION, location));
+    answer.fields.push((CACHE_CONTROL, private));
     answer
 }
 

@@ -23,8 +23,6 @@ pub struct Report {
     pub throughput: Option<u64>,
     /// `br`: the rung of the object asked for, in bit/s.
     pub bitrate: Option<u64>,
-    /// `tb`: the top rung, in bit/s.
-    pub top_bitrate: Option<u64>,
     /// `bl`: the buffer.
     pub buffer: Option<Duration>,
     /// `d`: duration of the object.
@@ -186,7 +184,6 @@ impl Member {
             "sid" => report.session = self.text().filter(|sid| is_session(sid)).map(str::to_owned),
             "mtp" => report.throughput = self.kilobits(),
             "br" => report.bitrate = self.kilobits(),
-            "tb" => report.top_bitrate = self.kilobits(),
             "bl" => report.buffer = self.millis(),
             "d" => report.duration = self.millis(),
             "bs" => report.starved = self.flag(),

@@ -52,9 +52,6 @@ const FIRST_REPORT_VARIANCE: f64 = 0.1;
 /// Reports that are averaged.
 const REPORTS: u32 = 4;
 
-/// Own samples after which what another node has estimated counts no more.
-const RESUMED_UNTIL: u32 = 3;
-
 /// Variance gained by each second without news.
 const IDLE_VARIANCE: f64 = 0.001;
 
@@ -88,8 +85,6 @@ pub struct Estimator {
     rtt: Option<Duration>,
     at: UnixMillis,
     reported: Option<Reported>,
-    /// What another node has estimated.
-    resumed: Option<Estimate>,
 }
 
 /// What left the time line, as it counted in slot `slot`.
@@ -190,7 +185,6 @@ impl Default for Estimator {
             rtt: None,
             at: UnixMillis(0),
             reported: None,
-            resumed: None,
         }
     }
 }
@@ -231,13 +225,6 @@ impl Estimator {
         self.reported = Some(Reported { ln, count, at });
     }
 
-    /// Takes in what another node has estimated; it counts until this one knows better.
-    pub fn resume(&mut self, estimate: Estimate) {
-        if self.resumed.is_none_or(|before| before.at < estimate.at) {
-            self.resumed = Some(estimate);
-        }
-    }
-
     /// What is known at `now`; `None` where nothing is, or nothing of late.
     #[must_use]
     pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
@@ -253,25 +240,14 @@ impl Estimator {
             let first = FIRST_REPORT_VARIANCE / f64::from(said.count.max(1));
             (said.ln, aged(REPORT_VARIANCE + first, said.at))
         });
-        let resumed = self.resumed.filter(|resumed| {
-            let is_new = resumed.at > self.at || self.samples < RESUMED_UNTIL;
-            is_new && is_late(resumed.at)
-        });
-        let before = resumed.map(|it| (number(it.bitrate.max(1)).ln(), aged(it.variance, it.at)));
-        let known = [own, said, before].into_iter().flatten();
-        let (ln, variance) = known.reduce(blended)?;
-        let counts = [
-            own.map(|_| self.samples),
-            reported.map(|reported| reported.count),
-            resumed.map(|resumed| resumed.samples),
-        ];
-        let moments = [reported.map(|it| it.at), resumed.map(|it| it.at)];
+        let (ln, variance) = [own, said].into_iter().flatten().reduce(blended)?;
+        let said = reported.map_or(0, |reported| reported.count);
         Some(Estimate {
             bitrate: rate(ln),
             variance,
-            samples: counts.into_iter().flatten().fold(0, u32::saturating_add),
-            rtt: self.rtt.or_else(|| resumed.and_then(|resumed| resumed.rtt)),
-            at: moments.into_iter().flatten().fold(self.at, UnixMillis::max),
+            samples: own.map_or(0, |_| self.samples).saturating_add(said),
+            rtt: self.rtt,
+            at: reported.map_or(self.at, |reported| reported.at.max(self.at)),
         })
     }
 

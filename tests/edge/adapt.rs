@@ -607,3 +607,17 @@ async fn sessions_of_the_holdout_are_told_nothing() {
             >= 1.0
     );
 }
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_made_is_asked_for_at_its_own_path() {
+    let origin = origin().await;
+    let strange = "<!DOCTYPE MPD><MPD><BaseURL>a/</BaseURL></MPD>";
+    origin.put("/odd/manifest.mpd", strange.into());
+    let edge = builder(&origin).run().await;
+    let answer = edge.get("/adaptive_stream/odd.mpd").await.whole(307);
+    assert_eq!(answer.header("location"), "/odd/manifest.mpd");
+    assert_eq!(answer.header("cache-control"), "private, no-store");
+    let answer = edge.get("/odd/manifest.mpd").await.whole(200);
+    assert_eq!(answer.text(), strange);
+    assert_eq!(edge.get("/adaptive_stream/none.mpd").await.status, 404);
+}

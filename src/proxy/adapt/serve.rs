@@ -13,6 +13,7 @@ use crate::cache::budget::hold;
 use crate::cache::object::{Object, RunError};
 use crate::cache::opened::Failure;
 use crate::cache::reader::Reader;
+use crate::life::duress::Load;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::adapt::personal::{CMSD_DYNAMIC, Personal};
@@ -160,7 +161,7 @@ impl Visit<'_> {
             let hints = Hints {
                 throughput_kbps: Some(hint.throughput),
                 bitrate_max_kbps: Some(hint.most),
-                duress: false,
+                duress: self.edge.duress.load() == Load::Duress,
             };
             let value = HeaderValue::try_from(cmsd::value(&self.edge.server.node, &hints));
             let value = value.map_err(|_| respond::internal())?;

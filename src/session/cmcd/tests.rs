@@ -35,7 +35,6 @@ fn payloads_of_players_are_read() {
     let expected = Report {
         session: Some("edge-sid-1".to_owned()),
         bitrate: Some(3_500_000),
-        top_bitrate: Some(3_500_000),
         buffer: millis(0),
         duration: millis(2000),
         startup: true,
@@ -51,7 +50,6 @@ fn payloads_of_players_are_read() {
         session: Some("6e2fb550-c457-11e9-bb97-0800200c9a66".to_owned()),
         throughput: Some(48_100_000),
         bitrate: Some(3_200_000),
-        top_bitrate: Some(6_000_000),
         buffer: millis(21_300),
         duration: millis(4004),
         starved: true,
@@ -68,7 +66,6 @@ fn payloads_of_players_are_read() {
         session: Some("s".to_owned()),
         throughput: Some(5_100_000),
         bitrate: Some(3_500_000),
-        top_bitrate: Some(6_000_000),
         buffer: millis(4200),
         duration: millis(4000),
         stalled: millis(640),
