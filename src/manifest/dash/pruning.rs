@@ -109,18 +109,25 @@ fn fates(offer: &Offer<'_>, kept: &Kept, marks: &[bool]) -> Vec<Fate> {
     let group = |set: &Set<'_>| Some(offer.ladder.renditions.get(set.rendition?)?.group);
     let is_marked = |set: &Set<'_>| members(offer, marks, set).any(|(_, is_marked)| is_marked);
     let left = || offer.sets.iter().filter(|set| is_heard(set));
-    let speaking: HashSet<_> = match kept.renditions.contains(&false) {
-        true => left()
-            .filter_map(|set| group(set).filter(|_| set.is_of(Kind::Audio)))
-            .collect(),
-        false => HashSet::new(),
+    let (mut speaking, mut playing) = (HashSet::new(), HashSet::new());
+    if kept.renditions.contains(&false) {
+        speaking.extend(
+            left()
+                .filter(|set| set.is_of(Kind::Audio))
+                .filter_map(group),
+        );
+        let plays = |set: &&Set<'_>| set.is_of(Kind::Video) || set.is_of(Kind::Audio);
+        playing.extend(offer.sets.iter().filter(plays).map(|set| set.period));
+    }
+    let is_spare = |set: &Set<'_>| match set.kind {
+        Kind::Text => playing.contains(&set.period),
+        _ => group(set).is_some_and(|group| speaking.contains(&group)),
     };
     let mut alive: Option<HashSet<usize>> = None;
     let mut fates = Vec::with_capacity(offer.sets.len());
     for set in &offer.sets {
-        let is_spare = set.kind == Kind::Text || group(set).is_some_and(|g| speaking.contains(&g));
         let has_all = members(offer, marks, set).all(|(_, is_marked)| is_marked);
-        fates.push(if !is_heard(set) && is_spare {
+        fates.push(if !is_heard(set) && is_spare(set) {
             Fate::Gone
         } else if has_all {
             Fate::Whole

@@ -49,13 +49,11 @@ pub(super) fn full(relative: Relative) -> Plan {
 /// Keeps the rungs that are not above the average one.
 pub(super) fn lower(mpd: &Mpd<'_>) -> Kept {
     let rungs = &mpd.ladder().rungs;
-    let sum: u64 = rungs.iter().map(|rung| rung.bandwidth).sum();
-    let count = u64::try_from(rungs.len()).unwrap();
+    let sum: u128 = rungs.iter().map(|rung| u128::from(rung.bandwidth)).sum();
+    let count = u128::try_from(rungs.len()).unwrap();
+    let is_low = |rung: &Rung| u128::from(rung.bandwidth) * count <= sum;
     Kept {
-        rungs: rungs
-            .iter()
-            .map(|rung| rung.bandwidth * count <= sum)
-            .collect(),
+        rungs: rungs.iter().map(is_low).collect(),
         renditions: vec![true; mpd.ladder().renditions.len()],
     }
 }

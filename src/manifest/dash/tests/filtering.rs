@@ -120,6 +120,13 @@ fn a_set_without_representations_speaks_for_no_other() {
 }
 
 #[test]
+fn text_that_is_all_there_is_stays() {
+    let text = "<MPD><Period><AdaptationSet mimeType='text/vtt'><Representation/></AdaptationSet>\
+                </Period></MPD>";
+    assert_eq!(kept(text, |_| true, |_| false), text);
+}
+
+#[test]
 fn a_single_rung_leaves_one_in_each_period() {
     let mpd = Mpd::parse(PERIODS.as_bytes()).unwrap();
     let high = Filter {
