@@ -28,6 +28,7 @@ mod tag;
 mod tests;
 mod tree;
 
+use crate::limits::REPRESENTATIONS_MAX;
 use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
 
@@ -55,7 +56,8 @@ pub enum Error {
     #[error("nested too deeply")]
     TooDeep,
     /// It is larger than [`crate::limits::MPD_BYTES_MAX`], or has more elements than
-    /// [`crate::limits::MPD_ELEMENTS_MAX`].
+    /// [`crate::limits::MPD_ELEMENTS_MAX`] or in one set more representations than
+    /// [`REPRESENTATIONS_MAX`].
     #[error("too large")]
     TooLarge,
 }
@@ -77,6 +79,14 @@ impl<'a> Mpd<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
         let text = std::str::from_utf8(text).map_err(|_| Error::Malformed)?;
         let tree = Tree::parse(text)?;
+        let sets = tree
+            .elements()
+            .iter()
+            .filter(|it| it.name == "AdaptationSet");
+        let size = |set| tree.named(set, "Representation").count();
+        if sets.map(size).any(|size| size > REPRESENTATIONS_MAX) {
+            return Err(Error::TooLarge);
+        }
         Ok(Self {
             offer: Offer::read(&tree),
             places: Places::find(&tree),

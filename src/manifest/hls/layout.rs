@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use crate::limits::VARIANTS_READ_MAX;
 use crate::manifest::hls::address::{self, Address};
 use crate::manifest::hls::group::Numbers;
 use crate::manifest::hls::line::{Line, Lines};
@@ -126,6 +127,9 @@ impl<'a> Layout<'a> {
         reader.close(0..lines.at(), 0..0, Role::Text);
         for line in lines {
             reader.line(&line)?;
+            if reader.layout.variants.len() > VARIANTS_READ_MAX {
+                return None;
+            }
         }
         reader.finish()
     }

@@ -258,9 +258,17 @@ fn shape(ladder: &Ladder) -> Vec<u8> {
         .collect()
 }
 
+/// What a playlist may begin with, against RFC 8216bis section 4.1.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Adds `query` to the URIs that lead below `session`, or beside the playlist.
 fn led(text: &str, session: &str, query: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2 * query.len());
+    let unmarked = text.strip_prefix(BYTE_ORDER_MARK);
+    if unmarked.is_some() {
+        out.push(BYTE_ORDER_MARK);
+    }
+    let text = unmarked.unwrap_or(text);
     let prefix = format!("/~{session}/");
     for line in text.split_inclusive('\n') {
         let uri = line.trim_end();
@@ -325,6 +333,7 @@ mod tests {
                 "#EXT-X-MEDIA:URI=\"/~s/a.m3u8\"\n",
             ),
             ("\n", "\n"),
+            ("\u{feff}#EXTM3U\n", "\u{feff}#EXTM3U\n"),
         ] {
             assert_eq!(led(line, "s", "q"), expected);
         }

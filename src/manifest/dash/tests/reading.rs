@@ -159,3 +159,15 @@ fn what_is_refused_says_why() {
     );
     assert!(Mpd::parse(mpd("<BaseURL>a&amp;b&#33;</BaseURL>").as_bytes()).is_ok());
 }
+
+#[test]
+fn a_set_of_more_representations_than_anybody_offers_is_left_alone() {
+    let mpd = |count: usize| {
+        let one = "<Representation bandwidth=\"1\"/>".repeat(count);
+        format!("<MPD><Period><AdaptationSet>{one}</AdaptationSet></Period></MPD>")
+    };
+    let most = crate::limits::REPRESENTATIONS_MAX;
+    assert!(Mpd::parse(mpd(most).as_bytes()).is_ok());
+    let refused = Mpd::parse(mpd(most + 1).as_bytes()).map(drop);
+    assert_eq!(refused, Err(Error::TooLarge));
+}

@@ -497,3 +497,14 @@ fn steering_is_named_where_nobody_is_and_it_can_work() {
     };
     assert_eq!(write(SCORED, &plan), SCORED);
 }
+
+#[test]
+fn a_playlist_of_more_variants_than_anybody_offers_is_left_alone() {
+    let playlist = |variants: usize| {
+        let variant = "#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n";
+        format!("#EXTM3U\n{}", variant.repeat(variants))
+    };
+    let most = crate::limits::VARIANTS_READ_MAX;
+    assert!(Multivariant::parse(playlist(most).as_bytes()).is_some());
+    assert!(Multivariant::parse(playlist(most + 1).as_bytes()).is_none());
+}
