@@ -217,11 +217,15 @@ fn spaceless(name: &HeaderName, headers: &HeaderMap) -> Vec<u8> {
 }
 
 /// Accept-Language by preference, then by name, without what is implied; `None` where a weight
-/// cannot be read (RFC 9110 section 12.5.4).
+/// cannot be read, or what should be a language is none (RFC 9110 section 12.5.4).
 fn languages(headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut ranges = Vec::new();
     for member in fields::all_members(headers, ACCEPT_LANGUAGE) {
         let (tag, weight) = fields::weighted(member);
+        let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-*".contains(byte);
+        if !tag.iter().all(is_tag) {
+            return None;
+        }
         ranges.push((std::cmp::Reverse(weight?), tag.to_ascii_lowercase()));
     }
     ranges.sort_unstable();
