@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,13 +13,20 @@ SERVER_CPU = 0
 LOAD_CPU = (os.cpu_count() or 1) - 1
 START_DEADLINE = 15
 STARTED = []
+# Ports handed out: two asked for before either is bound must differ.
+GIVEN, LOCK = set(), threading.Lock()
 
 
 def free_port():
-    """Returns a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a port that was free a moment ago, another one each time."""
+    with LOCK:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def pinned(cpu, command):

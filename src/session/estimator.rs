@@ -49,6 +49,10 @@ const FIRST_VARIANCE: f64 = 0.06;
 const REPORT_VARIANCE: f64 = 0.05;
 const FIRST_REPORT_VARIANCE: f64 = 0.1;
 
+/// Variance of what a player says beside what was measured: it times each transfer alone, so that
+/// of two at once each is told less than the link carries.
+const BESIDE_VARIANCE: f64 = 0.15;
+
 /// Reports that are averaged.
 const REPORTS: u32 = 4;
 
@@ -236,9 +240,10 @@ impl Estimator {
             (ln, aged(SAMPLE_VARIANCE + first + spread, self.at))
         });
         let reported = self.reported.filter(|reported| is_late(reported.at));
+        let beside = own.map_or(0.0, |_| BESIDE_VARIANCE);
         let said = reported.map(|said| {
             let first = FIRST_REPORT_VARIANCE / f64::from(said.count.max(1));
-            (said.ln, aged(REPORT_VARIANCE + first, said.at))
+            (said.ln, aged(REPORT_VARIANCE + first + beside, said.at))
         });
         let (ln, variance) = [own, said].into_iter().flatten().reduce(blended)?;
         let said = reported.map_or(0, |reported| reported.count);

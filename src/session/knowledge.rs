@@ -112,7 +112,9 @@ impl Knowledge {
             session.bitrate = report.bitrate.or(session.bitrate);
         }
         session.buffer = report.buffer.or(session.buffer);
-        if let Some(bitrate) = report.throughput {
+        // Sound is small and often shares the link: what a player gets of it says little.
+        let is_telling = report.is_picture() || session.bitrate.is_none();
+        if let Some(bitrate) = report.throughput.filter(|_| is_telling) {
             session.estimator.reported(bitrate, now);
             self.fed(who, client, now);
         }

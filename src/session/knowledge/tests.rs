@@ -196,6 +196,25 @@ fn sources_are_asked_from_the_narrow_to_the_wide() {
 }
 
 #[test]
+fn what_a_player_gets_of_sound_counts_only_where_there_is_no_picture() {
+    let report = |kind: &str, kbps: u64| Report {
+        bitrate: Some(kbps),
+        throughput: Some(1000 * kbps),
+        object_type: Some(kind.to_owned()),
+        ..Report::default()
+    };
+    let mut known = knowledge();
+    for (index, kinds) in [(1, &["v", "a", "a", "a"][..]), (2, &["a", "a"])] {
+        for kind in kinds {
+            let said = report(kind, if *kind == "v" { 5000 } else { 500 });
+            known.reported(SITE, who(index), &client(index, 1), &said, NOW);
+        }
+    }
+    assert_eq!(megabits(prior(&known, &client(1, 1), NOW)), Some(5.0));
+    assert_eq!(megabits(prior(&known, &client(2, 1), NOW)), Some(0.5));
+}
+
+#[test]
 fn a_session_ends_once_and_tells_how_it_played() {
     let mut known = knowledge();
     let report = Report {
