@@ -168,6 +168,13 @@ size = "2GiB"
 [[site]]
 hosts = ["*"]
 origin = "http://127.0.0.1:{origin}"
+# The same with sessions and adaptation switched off.
+[[site]]
+hosts = ["off.test"]
+origin = "http://127.0.0.1:{origin}"
+[site.adapt]
+mode = "off"
+session = "off"
 """
 
 
