@@ -5,6 +5,7 @@ import http.server
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 
@@ -89,10 +90,19 @@ class Bare(http.server.SimpleHTTPRequestHandler):
         """Tells nothing."""
 
 
+class BareServer(http.server.ThreadingHTTPServer):
+    """A server whose clients may leave when they like."""
+
+    def handle_error(self, request, client_address):
+        """Tells of what is no leaving."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def bare(address, directory):
     """Serves a directory without an edge; returns the server."""
     handler = functools.partial(Bare, directory=directory)
-    server = http.server.ThreadingHTTPServer((address, 0), handler)
+    server = BareServer((address, 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
