@@ -339,3 +339,49 @@ async fn sessions_known_by_connection_play_what_the_origin_wrote_and_are_one_by_
     assert_estimated(&rows[0], 9000);
     assert_estimated(&rows[1], SAID);
 }
+
+#[tokio::test]
+async fn a_live_mpd_asked_for_again_by_a_connection_goes_on_with_its_session() {
+    let origin = origin().await;
+    origin.put("/other/manifest.mpd", live().into());
+    let edge = builder(&origin)
+        .set("site.adapt.session", "connection")
+        .run()
+        .await;
+    for number in 1..4 {
+        let target = format!("/t/{number}.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv");
+        edge.get(&target).await.whole(200);
+    }
+    let told = |text: &str| attribute(text, "sessionID").unwrap().to_owned();
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let mut connection = edge.over(protocol).connect().await.unwrap();
+        let mut read = async |target: &str| {
+            let answer = connection.get(target).await.unwrap().whole(200);
+            (answer.text(), answer.header("cmsd-dynamic").to_owned())
+        };
+        let (first, said) = read("/live/manifest.mpd").await;
+        assert_eq!(attribute(&first, "target"), Some("1300000"), "{first}");
+        assert!(said.contains(";etp="), "{said}");
+        let own = told(&first);
+        for _ in 0..3 {
+            let (again, said) = read("/live/manifest.mpd").await;
+            assert_eq!(told(&again), own);
+            assert!(!again.contains("OperatingBandwidth"), "{again}");
+            assert_eq!(said, "", "who plays knows better");
+            let segment = format!("/live/1.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv%2Csid%3D%22{own}%22");
+            read(&segment).await;
+        }
+        let vod = read("/t/manifest.mpd").await.0;
+        assert_ne!(told(&vod), own, "who asks for this again begins again");
+        let other = read("/other/manifest.mpd").await.0;
+        assert_ne!(told(&other), own);
+        let elsewhere = edge.over(protocol).get("/live/manifest.mpd").await;
+        assert_ne!(told(&elsewhere.whole(200).text()), own);
+    }
+    let rows = sessions(&edge).await;
+    assert_eq!(
+        rows.len(),
+        3,
+        "the client, and each that was told one: {rows:?}"
+    );
+}
