@@ -47,6 +47,7 @@ pub mod respond;
 mod service;
 pub mod storage;
 pub mod upstream;
+mod viewing;
 pub mod watch;
 pub mod wire;
 

@@ -34,6 +34,7 @@ use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
+use crate::proxy::watch::Active;
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
@@ -78,6 +79,8 @@ pub(super) struct Visit<'a> {
     /// The host asked for, as in the request.
     pub(super) host: Option<&'a str>,
     pub(super) address: Option<IpAddr>,
+    /// The request, as its connection knows it.
+    pub(super) active: Option<&'a Active>,
     /// Whose the request is taken to be, where anybody wants to know.
     pub(super) bearer: Option<Who>,
     pub(super) now: UnixMillis,
@@ -178,7 +181,7 @@ impl Visit<'_> {
     ) -> Result<Option<Personal>, Answer> {
         let (choice, filter) = self.choice().map_err(|error| refused(kind, &error))?;
         let mode = self.mode(kind, &choice);
-        let guest = self.guest(mode);
+        let guest = self.guest(mode, manifest);
         let belief = match mode {
             Mode::Off => None,
             Mode::Hint | Mode::Cap | Mode::Single | Mode::Server => self.belief(&guest).await,

@@ -13,10 +13,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::{self, UnixMillis};
 use crate::limits::REQUEST_HEAD_BYTES_MAX;
 use crate::proxy::gate::Ticket;
 use crate::proxy::meter::{Bearer, Measured, Meter};
+use crate::proxy::viewing::Viewing;
 use crate::session::sample::{Reading, SAMPLE_BUSY_MIN};
 use crate::session::tcp_info::TcpInfo;
 
@@ -64,6 +65,7 @@ pub(crate) struct Watch {
     /// Milliseconds from `opened` to the last reading of the kernel, plus one; 0 for none.
     read_at: AtomicU64,
     meter: Mutex<Meter>,
+    viewing: Mutex<Viewing>,
     _ticket: Ticket,
 }
 
@@ -86,6 +88,7 @@ impl Watch {
             metered: AtomicBool::new(false),
             read_at: AtomicU64::new(0),
             meter: Mutex::default(),
+            viewing: Mutex::default(),
             _ticket: ticket,
         })
     }
@@ -182,6 +185,10 @@ impl Watch {
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn viewing(&self) -> MutexGuard<'_, Viewing> {
+        self.viewing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn head_begins(&self) {
@@ -294,6 +301,17 @@ impl Active {
     /// What the connection has carried since this was asked last, and for whom.
     pub(super) fn measured(&self) -> Option<Measured> {
         self.0.is_metered().then(|| self.0.meter().take())?
+    }
+
+    /// The session that this connection's last live manifest told, where one with this mark goes
+    /// on with it.
+    pub(super) fn viewing(&self, mark: u64, now: UnixMillis) -> Option<String> {
+        self.0.viewing().session(mark, now).map(str::to_owned)
+    }
+
+    /// Notes the session that a live manifest tells.
+    pub(super) fn views(&self, mark: u64, session: &str, now: UnixMillis) {
+        self.0.viewing().given(mark, session, now);
     }
 
     /// Notes which date the head that is written next keeps; `None` for that of its writing. Over

@@ -25,6 +25,7 @@ mod docs;
 mod faults;
 mod growing;
 mod http;
+mod known;
 mod lifetimes;
 mod memory;
 mod operation;

@@ -1,8 +1,10 @@
 //! Whose session an answer is made for.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::config::adapt::{Carrier, Mode};
 use crate::manifest::uri::{Rebase, Relative};
-use crate::proxy::adapt::Visit;
+use crate::proxy::adapt::{Parsed, Visit};
 use crate::route::Purpose;
 use crate::route::host::Host;
 use crate::session::holdout::{self, Arm};
@@ -48,22 +50,49 @@ impl Guest {
 
 impl Visit<'_> {
     /// The session that this answer belongs to, a new one where the request names none.
-    pub(super) fn guest(&self, mode: Mode) -> Guest {
-        let site = &self.route.site;
-        if mode == Mode::Off || site.adapt.session == Carrier::Off {
+    ///
+    /// Where no id travels, a live manifest is asked for again by the same connection: that is no
+    /// session that begins.
+    pub(super) fn guest(&self, mode: Mode, manifest: &Parsed<'_>) -> Guest {
+        if mode == Mode::Off || self.carrier() == Carrier::Off {
             return Guest::Nobody;
         }
-        let sessions = &self.edge.sessions;
-        let asked = self.route.session.as_deref();
-        let known = asked.and_then(|text| Some((text, sessions.read(&site.name, text, self.now)?)));
-        if let Some((text, id)) = known {
-            let text = text.to_owned();
-            return Guest::Known { id, text };
+        let is_asked_again = self.carrier() == Carrier::Connection && manifest.is_dynamic();
+        let active = self.active.filter(|_| is_asked_again);
+        let viewing = active.map(|active| (active, self.mark()));
+        let viewed = || viewing.and_then(|(active, mark)| active.viewing(mark, self.now));
+        let asked = self.route.session.clone().or_else(viewed);
+        let known = asked.and_then(|text| self.known(text));
+        let guest = known.unwrap_or_else(|| self.begins());
+        if let (Some((active, mark)), Some(text)) = (viewing, guest.text()) {
+            active.views(mark, text, self.now);
         }
+        guest
+    }
+
+    /// The session that an id names.
+    fn known(&self, text: String) -> Option<Guest> {
+        let site = &self.route.site.name;
+        let id = self.edge.sessions.read(site, &text, self.now)?;
+        Some(Guest::Known { id, text })
+    }
+
+    /// A session that begins.
+    fn begins(&self) -> Guest {
+        let (sessions, site) = (&self.edge.sessions, &self.route.site);
         let arm = self.arm();
         let id = sessions.mint(&site.name, arm, self.now);
         let text = id.spell();
         Guest::New { id, text }
+    }
+
+    /// The same for requests of one client for one manifest: a balancer's connection has many.
+    fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.route.key.as_str().hash(&mut hasher);
+        self.address.hash(&mut hasher);
+        self.user_agent().hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The arm of a session that begins. Where its requests are told by what they come from, they

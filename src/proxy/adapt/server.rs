@@ -244,6 +244,7 @@ impl Visit<'_> {
             headers: self.headers,
             host: self.host,
             address: self.address,
+            active: self.active,
             bearer: self.bearer,
             now: self.now,
         }

@@ -301,13 +301,19 @@ fn look_ahead(
 }
 
 /// What the making of a manifest depends on beside it.
-fn visit<'a>(session: &'a Session, exchange: &Exchange, edge: &'a Edge, route: Route) -> Visit<'a> {
+fn visit<'a>(
+    session: &'a Session,
+    exchange: &'a Exchange,
+    edge: &'a Edge,
+    route: Route,
+) -> Visit<'a> {
     Visit {
         edge,
         route,
         headers: &session.req_header().headers,
         host: request::head_of(session).authority,
         address: exchange.client,
+        active: exchange.active.as_ref(),
         bearer: exchange.bearer.as_ref().map(|bearer| bearer.who),
         now: clock::now(),
     }
