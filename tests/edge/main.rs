@@ -37,6 +37,7 @@ mod redis_faults;
 mod rules;
 mod sharing;
 mod shield;
+mod telemetry;
 mod tiers;
 mod trickle;
 mod varying;
