@@ -61,6 +61,14 @@ pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 /// Posts of players that are taken in in a second: each is parsed, and may hold many events.
 pub const REPORTS_PER_SECOND: u32 = 500;
 
+/// Of them, those of one address: many viewers may stand behind it, or all of them behind a
+/// balancer, and five addresses have to conspire to silence the others.
+pub const REPORTS_PER_SENDER_PER_SECOND: u32 = REPORTS_PER_SECOND / 5;
+
+/// Buckets that senders' posts are counted in, about 50 bytes each. Two senders share one by chance:
+/// with 4096, one in 4000 others pays for somebody who posts too much.
+pub const REPORT_BUCKETS: usize = 4096;
+
 /// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
 pub const REPORT_BYTES_MAX: usize = 64 * 1024;
 
@@ -82,9 +90,17 @@ pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 /// longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// Sessions that a node keeps: with what is known of each (about 1300 bytes) 85 MB. Beyond it the
-/// one that was silent longest goes.
+/// Sessions that a node keeps: with what is known of each (about 1500 bytes, its `sid`s included)
+/// 98 MB. Beyond it the one that was silent longest goes, of those that nothing vouches for first.
 pub const SESSIONS_MAX: usize = 65_536;
+
+/// Of them, places that sessions with signed ids leave to those named by a made-up `sid` or by what
+/// they come from: enough for the requests that begin sessions. These may have more while it is free.
+pub const SESSIONS_CLAIMED_MIN: usize = SESSIONS_MAX / 16;
+
+/// Made-up `sid`s by which one session is known too: its player's and, where that was loaded anew,
+/// the one before. More are the last ones' alone, so that nobody fills the table with one id.
+pub const SESSION_SIDS_MAX: usize = 2;
 
 /// Sessions that the admin listener lists at once.
 pub const SESSIONS_LISTED_MAX: usize = 1000;
@@ -377,6 +393,10 @@ pub const MPD_DEPTH_MAX: usize = 32;
 /// periods with ten rungs each.
 pub const MPD_ELEMENTS_MAX: usize = 65_536;
 
+const _: () = assert!(
+    0 < SESSIONS_CLAIMED_MIN && SESSIONS_CLAIMED_MIN < SESSIONS_MAX,
+    "a full table has a session that another of its kind can take the place of"
+);
 const _: () = assert!(
     PREFETCHES_MAX < PREFETCHED_MAX,
     "what is on its way is remembered"

@@ -294,8 +294,20 @@ labels! {
         Size = "size",
         /// Too many came in a second.
         Rate = "rate",
+        /// Too many came of its sender.
+        Sender = "sender",
         /// It did not arrive, or not in time.
         Slow = "slow",
+    }
+}
+
+labels! {
+    /// What became of an event in a post of a player.
+    Told("result") {
+        /// It was taken in.
+        Taken = "taken",
+        /// It is of no session that is known.
+        Unknown = "unknown",
     }
 }
 
@@ -434,6 +446,7 @@ pub struct Metrics {
     pub manifests: Counters2<ManifestKind, Made>,
     pub hints: Counters<Hinting>,
     pub posts: Counters<Posted>,
+    pub posted_events: Counters<Told>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -699,7 +712,13 @@ impl Metrics {
                 &r,
                 "weir_reports_posted_total",
                 "Posts of events by players (CMCD), by what became of them. Rate: more came than \
-                 are taken in; sample them at the players.",
+                 are taken in; sample them at the players. Sender: so from one address.",
+            ),
+            posted_events: Counters::new(
+                &r,
+                "weir_reported_events_total",
+                "Events in such posts, by what became of them. Unknown: of sessions that do not \
+                 play here; post to the host that plays, best below the session's own prefix.",
             ),
             purges: Counters::new(
                 &r,
@@ -734,7 +753,7 @@ impl Metrics {
                 &r,
                 "weir_sessions",
                 "Sessions this node knows of, those silent for minutes included. At its bound the \
-                 one that was silent longest is forgotten.",
+                 one that was silent longest is forgotten, of those without a signed id first.",
             ),
             session_evictions: counter(
                 &r,

@@ -16,10 +16,10 @@ use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
 use crate::life::duress::Duress;
-use crate::limits::{INVALIDATIONS_PER_SECOND, REPORTS_PER_SECOND};
+use crate::limits::INVALIDATIONS_PER_SECOND;
 use crate::metrics::METRICS;
 use crate::prefetch::Prefetch;
-use crate::proxy::allowance::Allowance;
+use crate::proxy::allowance::{Allowance, Posts};
 use crate::proxy::upstream::Uplink;
 use crate::session::Sessions;
 use crate::session::pathways::Pathways;
@@ -66,7 +66,7 @@ pub struct Edge {
     uplinks: HashMap<String, Uplink>,
     invalidations: Allowance,
     /// Posts of players that are taken in.
-    reports: Allowance,
+    reports: Posts,
     flights: Arc<Flights>,
     server: crate::config::Server,
     /// This node's entry of `Via`, the same on every answer.
@@ -115,7 +115,7 @@ impl Edge {
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
             invalidations: Allowance::new(INVALIDATIONS_PER_SECOND),
-            reports: Allowance::new(REPORTS_PER_SECOND),
+            reports: Posts::new(),
             flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),

@@ -4,8 +4,8 @@
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges
 //! tell each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung),
 //! [`playback`] and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go
-//! to). What is known lies in [`knowledge`], bounded [`table`]s: a [`belief`] of a client
-//! ([`known`]), a [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks
+//! to). What is known lies in [`knowledge`], bounded [`table`]s: the sessions ([`roster`]), a
+//! [`belief`] of a client ([`known`]), a [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks
 //! other `PoP`s how they are. [`Sessions`] is the whole; [`share`] shares it by Redis, in
 //! [`record`]s, out of an [`outbox`]; [`sites`] counts how sessions have played.
 //!
@@ -26,6 +26,7 @@ pub mod pathways;
 pub mod playback;
 pub mod population;
 pub mod record;
+pub mod roster;
 pub mod sample;
 pub mod secret;
 pub mod share;
@@ -139,12 +140,50 @@ impl Sessions {
         self.who(site, sid.as_bytes())
     }
 
-    /// Who a player says that it is: a session of ours where an MPD told it the id, else as
-    /// [`Sessions::named`]. Most players make their `sid` up, which is no forgery.
+    /// Who a player says that it is: a session of ours where an MPD told it the id, or where its
+    /// paths told whose `sid` it is, else as [`Sessions::named`]. Most players make their `sid` up,
+    /// which is no forgery.
     #[must_use]
     pub fn told(&self, site: &str, sid: &str, now: UnixMillis) -> Who {
-        let id = SessionId::read(&self.ring(), site, sid, now);
-        id.map_or_else(|| self.named(site, sid), |id| id.who)
+        self.own(site, sid, now).unwrap_or_else(|| {
+            let named = self.named(site, sid);
+            self.knowledge().known_by(named).unwrap_or(named)
+        })
+    }
+
+    /// Whose an event is that names `sid` and came below the session `under`, either of which may
+    /// be unsaid, or nobody's: the id of ours that it names, else what its `sid` is known to mean,
+    /// else that of the path, else a session that is known by nothing but its `sid`. `None` where
+    /// no session is known by any of them: events begin none.
+    #[must_use]
+    pub fn heard(
+        &self,
+        site: &str,
+        sid: Option<&str>,
+        under: Option<&str>,
+        now: UnixMillis,
+    ) -> Option<Who> {
+        let own = |text| self.own(site, text, now);
+        if let Some(own) = sid.and_then(own) {
+            return Some(own);
+        }
+        let named = sid.map(|sid| self.named(site, sid));
+        let alias = named.and_then(|named| self.knowledge().known_by(named));
+        let known = || named.filter(|named| self.knowledge().is_met(*named));
+        alias.or_else(|| under.and_then(own)).or_else(known)
+    }
+
+    /// Notes that the player of `who`, whose id its path carried, calls its session `sid`.
+    pub fn calls(&self, site: &str, who: Who, sid: &str, client: &Client, now: UnixMillis) {
+        if self.own(site, sid, now).is_none() {
+            let sid = self.named(site, sid);
+            self.knowledge().also_known(site, who, sid, client, now);
+        }
+    }
+
+    fn own(&self, site: &str, text: &str, now: UnixMillis) -> Option<Who> {
+        let id = SessionId::read(&self.ring(), site, text, now);
+        id.map(|id| id.who)
     }
 
     /// Who a client is where nothing better is known of its session.
@@ -159,7 +198,7 @@ impl Sessions {
         let hash = ring.current().short(Domain::Name, &[site.as_bytes(), name]);
         let [a, b, c, d, e, f, g, h, ..] = hash;
         let percent = self.sites().holdout_percent(site);
-        Who::new(
+        Who::claimed(
             hash,
             holdout::draw(u64::from_be_bytes([a, b, c, d, e, f, g, h]), percent),
         )

@@ -1,7 +1,13 @@
 //! How many of something clients may cause in a second.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use crate::limits;
+use crate::metrics::Posted;
+use crate::proxy::gate::client_of;
 
 /// A rate; a second's worth may come at once.
 #[derive(Debug)]
@@ -44,6 +50,50 @@ impl Allowance {
     }
 }
 
+/// How many posts players may send: in all, and one address of them a part.
+///
+/// Addresses are counted in buckets that a hash of chance picks, so that nothing is remembered of
+/// them and nobody can choose whose bucket he empties.
+#[derive(Debug)]
+pub(super) struct Posts {
+    all: Allowance,
+    senders: Vec<Allowance>,
+    hasher: RandomState,
+}
+
+impl Posts {
+    /// Allows what [`limits`] say.
+    pub(super) fn new() -> Self {
+        let sender = || Allowance::new(limits::REPORTS_PER_SENDER_PER_SECOND);
+        Self {
+            all: Allowance::new(limits::REPORTS_PER_SECOND),
+            senders: std::iter::repeat_with(sender)
+                .take(limits::REPORT_BUCKETS)
+                .collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Takes one post in. What its sender may not send costs the others nothing.
+    ///
+    /// # Errors
+    /// [`Posted::Sender`] or [`Posted::Rate`] where none is left.
+    pub(super) fn take(&self, sender: Option<IpAddr>, now: Instant) -> Result<(), Posted> {
+        let sender = client_of(sender.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        let buckets = u64::try_from(self.senders.len()).unwrap_or(u64::MAX);
+        let bucket = self.hasher.hash_one(sender).checked_rem(buckets);
+        let bucket = bucket.and_then(|bucket| usize::try_from(bucket).ok());
+        let bucket = bucket.and_then(|bucket| self.senders.get(bucket));
+        if bucket.is_some_and(|bucket| !bucket.take(now)) {
+            return Err(Posted::Sender);
+        }
+        match self.all.take(now) {
+            true => Ok(()),
+            false => Err(Posted::Rate),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -59,5 +109,45 @@ mod tests {
         let later = start + Duration::from_millis(100);
         let more = (0..1000).filter(|_| allowance.take(later)).count();
         assert!((9..=10).contains(&more), "{more}");
+    }
+
+    #[test]
+    fn one_sender_cannot_use_up_what_all_may_post() {
+        let posts = Posts::new();
+        let now = Instant::now();
+        let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let taken = |sender| {
+            (0..2000)
+                .filter(|_| posts.take(sender, now).is_ok())
+                .count()
+        };
+        let share = usize::try_from(limits::REPORTS_PER_SENDER_PER_SECOND).unwrap();
+        let all = usize::try_from(limits::REPORTS_PER_SECOND).unwrap();
+        assert_eq!(taken(address("2001:db8::1")), share);
+        assert_eq!(taken(address("2001:db8::2")), 0, "the same network");
+        assert_eq!(posts.take(address("2001:db8::1"), now), Err(Posted::Sender));
+        // By chance two of them may share a bucket, but not all.
+        let others = (0..=255).map(|last| address(&format!("192.0.2.{last}")));
+        let others = others
+            .filter(|other| posts.take(*other, now).is_ok())
+            .count();
+        assert!(others > 200, "{others} of 256");
+        let rest: usize = (0..=255)
+            .map(|last| taken(address(&format!("198.51.100.{last}"))))
+            .sum();
+        assert_eq!(share + others + rest, all, "and all of them have a bound");
+        let later = now + Duration::from_secs(1);
+        assert_eq!(posts.take(address("2001:db8::1"), later), Ok(()));
+    }
+
+    #[test]
+    fn posts_without_an_address_share_one_part() {
+        let posts = Posts::new();
+        let now = Instant::now();
+        let taken = (0..2000).filter(|_| posts.take(None, now).is_ok()).count();
+        assert_eq!(
+            u32::try_from(taken),
+            Ok(limits::REPORTS_PER_SENDER_PER_SECOND)
+        );
     }
 }

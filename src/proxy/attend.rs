@@ -19,7 +19,8 @@ use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::meter::Bearer;
 use crate::proxy::watch::Active;
-use crate::route::{Purpose, Route};
+use crate::route::{COLLECTOR, Purpose, Route};
+use crate::session::client::Client;
 use crate::session::cmcd;
 use crate::session::who::Who;
 
@@ -51,7 +52,9 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     // The requests of a connection are nearly always of one session.
     let known = active.and_then(|active| active.bearer(mark));
     let bearer = known.unwrap_or_else(|| asks.bearer());
-    if let Some(report) = &report {
+    // A post tells of sessions by its body alone: events begin none.
+    let is_asking = route.origin_path != COLLECTOR;
+    if let Some(report) = report.as_ref().filter(|_| is_asking) {
         let site = &route.site.name;
         let (who, client) = (bearer.who, &bearer.client);
         edge.sessions.reported(site, who, client, report, asks.now);
@@ -112,22 +115,28 @@ impl Asks<'_> {
     fn bearer(&self) -> Bearer {
         let sessions = &self.edge.sessions;
         let client = sessions.client(self.address, self.agent, self.now);
-        let who = self.named();
         Bearer {
             site: Arc::clone(&self.route.site),
-            who: who.unwrap_or_else(|| sessions.unnamed(&self.route.site.name, &client)),
+            who: self.who(&client),
             client,
         }
     }
 
     /// Who the request says that it is: by the id in its path, or by its `sid`, which may be an id
-    /// that this node told the player by an MPD.
-    fn named(&self) -> Option<Who> {
+    /// that this node told the player by an MPD, or one that came with the id of a path before.
+    fn who(&self, client: &Client) -> Who {
         let (sessions, site) = (&self.edge.sessions, &self.route.site.name);
         let read = |text: &str| Some(sessions.read(site, text, self.now)?.who);
-        if let Some(who) = self.route.session.as_deref().and_then(read) {
-            return Some(who);
+        let signed = self.route.session.as_deref().and_then(read);
+        match (signed, self.sid) {
+            (Some(who), sid) => {
+                if let Some(sid) = sid {
+                    sessions.calls(site, who, sid, client, self.now);
+                }
+                who
+            }
+            (None, Some(sid)) => sessions.told(site, sid, self.now),
+            (None, None) => sessions.unnamed(site, client),
         }
-        Some(sessions.told(site, self.sid?, self.now))
     }
 }

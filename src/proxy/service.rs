@@ -16,7 +16,7 @@ use pingora::proxy::Session;
 use crate::clock;
 use crate::http::cors;
 use crate::limits::REPORT_BYTES_MAX;
-use crate::metrics::{METRICS, Outcome, Posted};
+use crate::metrics::{METRICS, Outcome, Posted, Told};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
@@ -125,7 +125,8 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
     Answer::document(protocol.content_type(), document)
 }
 
-/// Takes posted events in. They name their session themselves: posts come from anywhere.
+/// Takes posted events in. They name their session themselves, since posts come from anywhere; what
+/// they leave open the path that they came by may tell.
 async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route: &Route) -> Answer {
     let headers = &session.req_header().headers;
     let kind = headers
@@ -135,28 +136,35 @@ async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route:
     if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS)) {
         return refused(Posted::Type);
     }
-    if !edge.reports.take(Instant::now()) {
-        return refused(Posted::Rate);
+    if let Err(reason) = edge.reports.take(exchange.client, Instant::now()) {
+        return refused(reason);
     }
     let body = match tokio::time::timeout(POST_WAIT, read(session)).await {
         Ok(Ok(body)) => body,
         Ok(Err(reason)) => return refused(reason),
         Err(_) => return refused(Posted::Slow),
     };
+    take_in(&body, exchange, edge, route);
+    METRICS.posts.of(Posted::Taken).inc();
+    Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local)
+}
+
+fn take_in(body: &[u8], exchange: &Exchange, edge: &Edge, route: &Route) {
     let site = &route.site.name;
     let now = clock::now();
     let client = exchange.bearer.as_ref().map(|bearer| bearer.client);
     let client = client.unwrap_or_default();
-    for event in cmcd::events(&body) {
-        let Some(sid) = event.report.session.as_deref() else {
+    let under = route.session.as_deref();
+    for event in cmcd::events(body) {
+        let sid = event.report.session.as_deref();
+        let Some(who) = edge.sessions.heard(site, sid, under, now) else {
+            METRICS.posted_events.of(Told::Unknown).inc();
             continue;
         };
-        let who = edge.sessions.told(site, sid, now);
+        METRICS.posted_events.of(Told::Taken).inc();
         edge.sessions
             .reported(site, who, &client, &event.report, now);
     }
-    METRICS.posts.of(Posted::Taken).inc();
-    Answer::new(StatusCode::NO_CONTENT, "", Outcome::Local)
 }
 
 async fn read(session: &mut Session) -> Result<Bytes, Posted> {
@@ -182,7 +190,7 @@ fn refused(reason: Posted) -> Answer {
             "application/cmcd expected",
         ),
         Posted::Size => (StatusCode::PAYLOAD_TOO_LARGE, "too much at once"),
-        Posted::Rate => (StatusCode::TOO_MANY_REQUESTS, "too many posts"),
+        Posted::Rate | Posted::Sender => (StatusCode::TOO_MANY_REQUESTS, "too many posts"),
         Posted::Slow | Posted::Taken => (StatusCode::REQUEST_TIMEOUT, "the post did not arrive"),
     };
     Answer::closing(status, text, Outcome::Refused)

@@ -103,7 +103,7 @@ impl SessionId {
             nonce,
             minted: UnixMillis(u64::from(minutes) * MINUTE),
             arm,
-            who: Who::new(who, arm),
+            who: Who::signed(who, arm),
             signature: [a, b, c, d, e, f, g, h],
         }
     }

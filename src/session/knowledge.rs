@@ -2,6 +2,10 @@
 //!
 //! A session's estimate becomes its client's belief as it goes; when the session has ended it
 //! counts once for the client's network and for the site.
+//!
+//! Most players make up a `sid` of their own beside the id that their paths carry. Such names lead
+//! to the session as long as it is known. The first session that uses a name has it, so that nobody
+//! takes over what another one is known by.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +25,17 @@ use crate::session::outbox::Outbox;
 use crate::session::playback::{Playback, Quality};
 use crate::session::population::{Distribution, Network};
 use crate::session::record::{Kind, Place, Record};
+use crate::session::roster::Roster;
 use crate::session::sample::Sample;
 use crate::session::table::Table;
 use crate::session::who::Who;
 
 /// Everything that is known here.
 pub struct Knowledge {
-    sessions: Table<Session>,
+    sessions: Roster<Session>,
+    /// Sessions with signed ids, by what they would be if their players' `sid` were all that there
+    /// is: [`limits::SESSION_SIDS_MAX`] at most for each that is known, and none for others.
+    aliases: HashMap<Who, Who>,
     clients: Table<Known>,
     networks: Table<Network>,
     sites: HashMap<Arc<str>, Distribution>,
@@ -38,8 +46,6 @@ pub struct Knowledge {
     /// `None` where there are no other nodes to tell.
     outbox: Option<Outbox>,
     ended: Vec<Ended>,
-    /// The last turn of the sessions that were found silent.
-    silent: u64,
 }
 
 /// How a session has played, told once it has ended.
@@ -58,6 +64,8 @@ struct Session {
     who: Who,
     site: Arc<str>,
     client: Option<Client>,
+    /// The client that it began with: who knows no more than its `sid` cannot change that.
+    beginner: Option<[u8; 16]>,
     estimator: Estimator,
     /// What another node has estimated.
     recalled: Option<Estimate>,
@@ -66,6 +74,8 @@ struct Session {
     buffer: Option<Duration>,
     /// Whether its end was counted, and it has not been met since.
     ended: bool,
+    /// Its names in [`Knowledge::aliases`], the first one first.
+    sids: Vec<Who>,
 }
 
 impl Knowledge {
@@ -74,7 +84,8 @@ impl Knowledge {
     pub fn new<'a>(sites: impl Iterator<Item = &'a str>, outbox: Option<Outbox>) -> Self {
         let site = |name| (Arc::from(name), Distribution::default());
         Self {
-            sessions: Table::new(limits::SESSIONS_MAX),
+            sessions: Roster::new(limits::SESSIONS_MAX, limits::SESSIONS_CLAIMED_MIN),
+            aliases: HashMap::new(),
             clients: Table::new(limits::CLIENTS_MAX),
             networks: Table::new(limits::CLIENTS_MAX),
             sites: sites.map(site).collect(),
@@ -82,14 +93,16 @@ impl Knowledge {
             asked: Table::new(limits::CLIENTS_MAX),
             outbox,
             ended: Vec::new(),
-            silent: 0,
         }
     }
 
     /// Takes in what a connection of `who` has carried.
     pub fn sampled(&mut self, site: &str, who: Who, client: &Client, sample: &Sample) {
         let now = sample.began.after(sample.busy);
+        // A connection remembers whom it carried for, and what was learnt since may say better.
+        let who = self.known_by(who).unwrap_or(who);
         if let Some(session) = self.meet(site, who, now) {
+            session.begins_at(client);
             session.estimator.sampled(sample);
             self.fed(who, client, now);
         }
@@ -104,9 +117,11 @@ impl Knowledge {
         report: &Report,
         now: UnixMillis,
     ) {
+        let who = self.known_by(who).unwrap_or(who);
         let Some(session) = self.meet(site, who, now) else {
             return;
         };
+        session.begins_at(client);
         session.playback.reported(report, now);
         if report.is_picture() {
             session.bitrate = report.bitrate.or(session.bitrate);
@@ -120,6 +135,46 @@ impl Knowledge {
         }
     }
 
+    /// Notes that `who`, who has a signed id, is known by `sid` too: what a request would be whose
+    /// player's `sid` were all that there is.
+    ///
+    /// What that has shown before was the beginning of `who` if it came from the same client;
+    /// else it is somebody else's, and stays that.
+    pub fn also_known(&mut self, site: &str, who: Who, sid: Who, client: &Client, now: UnixMillis) {
+        if !who.is_signed() || sid.is_signed() || self.aliases.contains_key(&sid) {
+            return;
+        }
+        let before = self.sessions.peek(sid);
+        if before.is_some_and(|session| !session.began_at(client)) {
+            return;
+        }
+        let Some(session) = self.meet(site, who, now) else {
+            return;
+        };
+        let first = session.sids.first().copied();
+        let first = first.filter(|_| session.sids.len() >= limits::SESSION_SIDS_MAX);
+        session.sids.retain(|known| Some(*known) != first);
+        session.sids.push(sid);
+        if let Some(first) = first {
+            self.aliases.remove(&first);
+        }
+        self.aliases.insert(sid, who);
+        let before = self.sessions.remove(sid);
+        self.ended.extend(before.and_then(|session| session.over()));
+    }
+
+    /// Who is known by a player's `sid` too.
+    #[must_use]
+    pub fn known_by(&self, sid: Who) -> Option<Who> {
+        self.aliases.get(&sid).copied()
+    }
+
+    /// Whether there is a session of that name.
+    #[must_use]
+    pub fn is_met(&self, who: Who) -> bool {
+        self.sessions.peek(who).is_some()
+    }
+
     /// Meets a session of a site that there is.
     fn meet(&mut self, site: &str, who: Who, now: UnixMillis) -> Option<&mut Session> {
         let (site, _) = self.sites.get_key_value(site)?;
@@ -128,18 +183,21 @@ impl Knowledge {
             who,
             site,
             client: None,
+            beginner: None,
             estimator: Estimator::default(),
             recalled: None,
             playback: Playback::default(),
             bitrate: None,
             buffer: None,
             ended: false,
+            sids: Vec::new(),
         };
-        let (session, gone) = self.sessions.meet(who.0, now, make);
+        let (session, gone) = self.sessions.meet(who, now, make);
         session.ended = false;
         if let Some(gone) = gone {
             METRICS.session_evictions.inc();
             self.ended.extend(gone.over());
+            forget(&mut self.aliases, &gone);
         }
         Some(session)
     }
@@ -147,7 +205,7 @@ impl Knowledge {
     /// Lets a client's belief follow what its session has shown.
     fn fed(&mut self, who: Who, client: &Client, now: UnixMillis) {
         let name = who.0;
-        let Some(session) = self.sessions.peek_mut(&name) else {
+        let Some(session) = self.sessions.peek_mut(who) else {
             return;
         };
         session.client = Some(*client).filter(Client::is_known).or(session.client);
@@ -184,7 +242,7 @@ impl Knowledge {
     /// What is known of the throughput of `who`.
     #[must_use]
     pub fn estimate(&self, who: Who, now: UnixMillis) -> Option<Estimate> {
-        self.sessions.peek(&who.0)?.estimate(now)
+        self.sessions.peek(who)?.estimate(now)
     }
 
     /// What is thought of a client that begins a session.
@@ -224,11 +282,7 @@ impl Knowledge {
     #[must_use]
     pub fn live(&self, most: usize, now: UnixMillis) -> Vec<Live> {
         let since = now.before(limits::SESSION_SILENCE_MAX);
-        let late = self
-            .sessions
-            .latest()
-            .take_while(|(_, _, seen)| *seen >= since);
-        let live = |(_, session, seen): (_, &Session, _)| Live {
+        let live = |(session, seen): (&Session, _)| Live {
             name: session.who.short(),
             site: Arc::clone(&session.site),
             estimate: session.estimate(now),
@@ -237,7 +291,8 @@ impl Knowledge {
             arm: session.who.arm(),
             seen,
         };
-        late.take(most).map(live).collect()
+        let late = self.sessions.latest(since, most);
+        late.into_iter().map(live).collect()
     }
 
     /// What is to be asked of other nodes: who begins here, or has been silent here, and was not
@@ -245,7 +300,7 @@ impl Knowledge {
     pub fn unknown(&mut self, who: Option<Who>, client: &Client, now: UnixMillis) -> Vec<Place> {
         let place = |kind| move |name| Place { kind, name };
         let session = who.map(|who| who.0).filter(|name| {
-            let seen = self.sessions.seen(name);
+            let seen = self.sessions.seen(Who(*name));
             seen.is_none_or(|seen| now.since(seen) > limits::SESSION_RECALL_AGAIN)
         });
         let known = client.is_known();
@@ -311,7 +366,7 @@ impl Knowledge {
                 break;
             };
             let record = match place.kind {
-                Kind::Session => self.sessions.peek(&place.name).and_then(|session| {
+                Kind::Session => self.sessions.peek(Who(place.name)).and_then(|session| {
                     let estimate = session.estimate(now)?;
                     Some(Record::Session(session.site.to_string(), estimate))
                 }),
@@ -338,16 +393,19 @@ impl Knowledge {
     pub fn tidy(&mut self, most: usize, now: UnixMillis) {
         let silent = now.before(limits::SESSION_SILENCE_MAX);
         for _ in 0..most {
-            let Some((turn, name)) = self.sessions.silent(self.silent, silent) else {
+            let Some(who) = self.sessions.next_silent(silent) else {
                 break;
             };
-            self.silent = turn;
-            self.end(&name, now);
+            self.end(who, now);
         }
         let over = now.before(limits::SESSION_LIFE);
         let useless = now.before(limits::BELIEF_LIFE);
         for _ in 0..most {
-            let session = self.sessions.pop_before(over).is_some();
+            let gone = self.sessions.pop_before(over);
+            let session = gone.is_some();
+            if let Some(gone) = gone {
+                forget(&mut self.aliases, &gone);
+            }
             let client = self.clients.pop_before(useless).is_some();
             let network = self.networks.pop_before(useless).is_some();
             let asked = self.asked.pop_before(silent).is_some();
@@ -369,8 +427,8 @@ impl Knowledge {
         self.sessions.len()
     }
 
-    fn end(&mut self, name: &[u8; 16], now: UnixMillis) {
-        let Some(session) = self.sessions.peek_mut(name) else {
+    fn end(&mut self, who: Who, now: UnixMillis) {
+        let Some(session) = self.sessions.peek_mut(who) else {
             return;
         };
         if std::mem::replace(&mut session.ended, true) {
@@ -394,7 +452,25 @@ impl Knowledge {
     }
 }
 
+/// A session that is gone is known by nothing.
+fn forget(aliases: &mut HashMap<Who, Who>, gone: &Session) {
+    for sid in &gone.sids {
+        aliases.remove(sid);
+    }
+}
+
 impl Session {
+    fn begins_at(&mut self, client: &Client) {
+        let [today, _] = client.own;
+        self.beginner.get_or_insert(today);
+    }
+
+    /// Whether it began with this client.
+    fn began_at(&self, client: &Client) -> bool {
+        let beginner = self.beginner.as_ref();
+        beginner.is_some_and(|beginner| client.own.contains(beginner))
+    }
+
     /// What is known here, unless another node knows more: it has heard of the session later, or
     /// of late and here too little was heard.
     fn estimate(&self, now: UnixMillis) -> Option<Estimate> {

@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn who(index: u8) -> Who {
-        Who::new([index; 16], Arm::Hinted)
+        Who::signed([index; 16], Arm::Hinted)
     }
 
     /// What is thought after sessions have shown rates at certain seconds, in Mbit/s.

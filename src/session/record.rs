@@ -289,7 +289,7 @@ mod tests {
             rtt: Some(Duration::from_millis(40)),
             at: NOW,
         };
-        let by = Who::new([9; 16], Arm::Holdout);
+        let by = Who::signed([9; 16], Arm::Holdout);
         let network = Network {
             ln_mean: 15.0,
             spread: 0.4,

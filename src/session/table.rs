@@ -98,9 +98,17 @@ impl<V> Table<V> {
         (entry.seen < before).then(|| self.pop_first())?
     }
 
-    fn pop_first(&mut self) -> Option<V> {
+    /// Removes and returns the entry met longest ago.
+    pub fn pop_first(&mut self) -> Option<V> {
         let (_, name) = self.order.pop_first()?;
         self.entries.remove(&name).map(|entry| entry.value)
+    }
+
+    /// Removes and returns an entry.
+    pub fn remove(&mut self, name: &Name) -> Option<V> {
+        let entry = self.entries.remove(name)?;
+        self.order.remove(&entry.turn);
+        Some(entry.value)
     }
 
     /// The first entry after turn `after` that was met before `before`: its turn and its name.
@@ -168,5 +176,12 @@ mod tests {
         *table.peek_mut(&name(2)).unwrap() = 7;
         assert_eq!(table.seen(&name(2)), Some(UnixMillis(2)));
         assert_eq!(names(&table), [4, 3, 2], "looking is not meeting");
+        assert_eq!(
+            (table.remove(&name(3)), table.remove(&name(3))),
+            (Some(3), None)
+        );
+        assert_eq!(names(&table), [4, 2]);
+        assert_eq!((table.pop_first(), table.pop_first()), (Some(7), Some(4)));
+        assert!(table.is_empty() && table.order.is_empty());
     }
 }

@@ -87,6 +87,58 @@ fn who_has_no_id_is_known_by_what_there_is() {
 }
 
 #[test]
+fn an_event_is_of_the_session_that_its_names_tell_best_and_begins_none() {
+    let node = alone("");
+    let now = UnixMillis(1_800_000_000_000);
+    let client = node.client(address(), b"player", now);
+    let [one, other] = [1, 2].map(|_| node.mint("films", Arm::Hinted, now));
+    let (text, other_text) = (one.spell(), other.spell());
+    node.calls("films", one.who, "made-up", &client, now);
+    node.calls("films", one.who, &other_text, &client, now);
+    let report = Report {
+        buffer: Some(Duration::from_secs(4)),
+        ..Report::default()
+    };
+    let claimed = node.told("films", "claimed", now);
+    node.reported("films", claimed, &client, &report, now);
+    let forged = "A".repeat(id::TEXT_CHARS);
+    let cases = [
+        (Some(text.as_str()), None, Some(one.who)),
+        (
+            Some(other_text.as_str()),
+            Some(text.as_str()),
+            Some(other.who),
+        ),
+        (Some("made-up"), None, Some(one.who)),
+        (Some("made-up"), Some(other_text.as_str()), Some(one.who)),
+        (Some("unheard"), Some(other_text.as_str()), Some(other.who)),
+        (None, Some(other_text.as_str()), Some(other.who)),
+        (Some("claimed"), None, Some(claimed)),
+        (Some("claimed"), Some(text.as_str()), Some(one.who)),
+        (Some("claimed"), Some(forged.as_str()), Some(claimed)),
+        (Some("unheard"), None, None),
+        (Some(forged.as_str()), Some(forged.as_str()), None),
+        (None, None, None),
+    ];
+    for (sid, under, expected) in cases {
+        let heard = node.heard("films", sid, under, now);
+        assert_eq!(heard, expected, "{sid:?} below {under:?}");
+    }
+    assert_eq!(
+        node.heard("live", Some("made-up"), None, now),
+        None,
+        "elsewhere"
+    );
+    assert_eq!(node.told("films", "made-up", now), one.who);
+    assert_eq!(
+        node.told("films", &other_text, now),
+        other.who,
+        "an id is no alias"
+    );
+    assert_eq!(node.live(10, now).len(), 2, "the one and the claimed");
+}
+
+#[test]
 fn configured_networks_speak_for_strangers_the_narrowest_first() {
     let node = alone(NETWORKS);
     let now = UnixMillis(1_800_000_000_000);

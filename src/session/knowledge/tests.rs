@@ -13,7 +13,7 @@ fn knowledge() -> Knowledge {
 }
 
 fn who(index: u8) -> Who {
-    Who::new([index; 16], Arm::Hinted)
+    Who::signed([index; 16], Arm::Hinted)
 }
 
 /// Client number `index` of a network.
@@ -252,7 +252,7 @@ fn a_session_ends_once_and_tells_how_it_played() {
 #[test]
 fn tables_stay_within_their_bounds() {
     let mut known = Knowledge {
-        sessions: Table::new(8),
+        sessions: Roster::new(8, 2),
         clients: Table::new(8),
         networks: Table::new(8),
         asked: Table::new(8),
@@ -365,4 +365,124 @@ fn others_are_asked_of_the_unknown_and_not_over_and_over() {
         4,
         "its session plays here"
     );
+}
+
+fn sid(index: u32) -> Who {
+    let mut hash = [0x5a; 16];
+    hash[..4].copy_from_slice(&index.to_be_bytes());
+    Who::claimed(hash, Arm::Hinted)
+}
+
+fn buffered(seconds: u64) -> Report {
+    Report {
+        buffer: Some(Duration::from_secs(seconds)),
+        throughput: Some(1_000_000),
+        ..Report::default()
+    }
+}
+
+/// Names and buffers of the sessions that play.
+fn playing(known: &Knowledge, now: UnixMillis) -> Vec<(String, Option<u64>)> {
+    let live = known.live(10, now).into_iter();
+    live.map(|live| (live.name, live.buffer.map(|buffer| buffer.as_secs())))
+        .collect()
+}
+
+#[test]
+fn what_a_sid_began_and_what_it_shows_later_is_the_sessions_that_came_with_it() {
+    let mut known = knowledge();
+    let own = client(1, 1);
+    known.reported(SITE, sid(7), &own, &buffered(0), NOW);
+    assert_eq!(playing(&known, NOW), [(sid(7).short(), Some(0))]);
+    known.also_known(SITE, who(1), sid(7), &own, NOW);
+    assert_eq!(known.known_by(sid(7)), Some(who(1)));
+    assert_eq!(
+        playing(&known, NOW),
+        [(who(1).short(), None)],
+        "one session"
+    );
+    // A connection that was told of the sid before goes on.
+    known.reported(SITE, sid(7), &own, &buffered(9), NOW);
+    known.sampled(SITE, sid(7), &own, &sample(3, NOW));
+    assert_eq!(playing(&known, NOW), [(who(1).short(), Some(9))]);
+    assert!(known.estimate(who(1), NOW).is_some() && !known.is_met(sid(7)));
+}
+
+#[test]
+fn nobody_takes_over_what_another_session_is_known_by() {
+    let mut known = knowledge();
+    let (own, other) = (client(1, 1), client(2, 2));
+    known.also_known(SITE, who(1), sid(7), &own, NOW);
+    known.also_known(SITE, who(2), sid(7), &other, NOW);
+    assert_eq!(known.known_by(sid(7)), Some(who(1)), "the first one has it");
+    known.reported(SITE, sid(8), &own, &buffered(5), NOW);
+    known.reported(SITE, sid(8), &other, &buffered(6), NOW);
+    known.also_known(SITE, who(2), sid(8), &other, NOW);
+    assert_eq!(known.known_by(sid(8)), None, "it plays elsewhere, unsigned");
+    assert!(known.is_met(sid(8)));
+    known.also_known(SITE, sid(9), sid(10), &own, NOW);
+    known.also_known(SITE, who(1), who(2), &own, NOW);
+    assert_eq!(known.known_by(sid(10)), None, "nothing vouches for it");
+    assert_eq!(known.known_by(who(2)), None, "it has an id of its own");
+}
+
+#[test]
+fn sids_are_bounded_by_session_and_go_with_it() {
+    let mut known = knowledge();
+    let bound = u32::try_from(limits::SESSION_SIDS_MAX).unwrap();
+    for index in 0..100 {
+        known.also_known(SITE, who(1), sid(index), &client(1, 1), NOW);
+        assert!(known.aliases.len() <= limits::SESSION_SIDS_MAX);
+    }
+    known.also_known(SITE, who(2), sid(200), &client(2, 2), NOW);
+    let last = (100 - bound..100).map(sid);
+    assert!(last.clone().all(|sid| known.known_by(sid) == Some(who(1))));
+    assert_eq!(known.aliases.len(), limits::SESSION_SIDS_MAX + 1);
+    let later = NOW.after(limits::SESSION_LIFE);
+    known.sampled(SITE, who(2), &client(2, 2), &sample(3, later));
+    known.tidy(1000, later.after(Duration::from_secs(1)));
+    assert_eq!(known.known_by(sid(99)), None, "its session is over");
+    assert_eq!(known.known_by(sid(200)), Some(who(2)), "its session plays");
+    known.sessions = Roster::new(2, 1);
+    known.aliases.clear();
+    for index in 1..=9 {
+        let own = sid(u32::from(index));
+        known.also_known(SITE, who(4 * index), own, &client(index, index), later);
+        assert_eq!(known.aliases.len(), 1, "the one before was pushed out");
+    }
+}
+
+#[test]
+fn a_flood_of_made_up_sids_leaves_what_is_known_of_signed_sessions() {
+    let mut known = knowledge();
+    let signed = [4, 8, 12];
+    for index in signed {
+        session(&mut known, index, &client(index, 1), 5, NOW);
+        known.also_known(
+            SITE,
+            who(index),
+            sid(u32::from(index)),
+            &client(index, 1),
+            NOW,
+        );
+    }
+    let estimates = |known: &Knowledge| signed.map(|index| known.estimate(who(index), NOW));
+    let before = estimates(&known);
+    assert!(before.iter().all(Option::is_some));
+    let evictions = METRICS.session_evictions.get();
+    let flood = u32::try_from(2 * limits::SESSIONS_MAX).unwrap();
+    for index in 0..flood {
+        known.reported(SITE, sid(1000 + index), &client(99, 9), &buffered(1), NOW);
+    }
+    assert_eq!(
+        known.sessions(),
+        limits::SESSIONS_MAX,
+        "the flood filled it"
+    );
+    assert!(METRICS.session_evictions.get() >= evictions + u64::from(flood) / 2);
+    assert_eq!(estimates(&known), before);
+    assert_eq!(known.known_by(sid(8)), Some(who(8)));
+    session(&mut known, 16, &client(16, 1), 5, NOW);
+    assert!(known.estimate(who(16), NOW).is_some(), "another begins");
+    assert_eq!(known.sessions(), limits::SESSIONS_MAX);
 }

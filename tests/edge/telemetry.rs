@@ -1,0 +1,121 @@
+//! What players say of themselves (CMCD), and whose it is: by paths, by names they make up, by
+//! events that they post.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::harness::client::Answer;
+use crate::harness::edge::Edge;
+use crate::harness::web::Web;
+use crate::harness::{bytes, edge, web};
+
+const MASTER: &str = "#EXTM3U\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=800000,CODECS=\"avc1.4d401e\"\nlow.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1600000,CODECS=\"avc1.4d401e\"\nhigh.m3u8\n";
+
+async fn origin() -> Web {
+    let origin = web::start().await;
+    origin.put("/t/master.m3u8", MASTER.into());
+    origin.put("/t/1.m4s", bytes(1, 3000));
+    origin
+}
+
+/// Asks as a player does that says `cmcd` of itself.
+async fn ask(edge: &Edge, path: &str, cmcd: &str) -> Answer {
+    let encoded: String = cmcd.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    edge.get(&format!("{path}?CMCD={encoded}")).await.whole(200)
+}
+
+async fn post(edge: &Edge, target: &str, events: &str) {
+    let post = edge.request("POST", target);
+    let post = post.header("content-type", "application/cmcd");
+    let body = Bytes::from(events.to_owned());
+    post.body(body).send().await.whole(204);
+}
+
+/// Begins a session whose player calls it `sid`; the prefix of its paths.
+async fn begin(edge: &Edge, sid: &str) -> String {
+    let told = format!("ot=m,sid=\"{sid}\"");
+    let text = ask(edge, "/t/master.m3u8", &told).await.text();
+    let uri = text.lines().find(|line| line.starts_with("/~"));
+    let uri = uri.unwrap_or_else(|| panic!("no session in\n{text}"));
+    format!("/{}", uri.split('/').nth(1).unwrap())
+}
+
+/// Rung and buffer of each session that plays, in bit/s and milliseconds.
+async fn playing(edge: &Edge) -> Vec<Value> {
+    let answer = edge.admin("/v1/sessions").send().await.whole(200);
+    let rows: Vec<Value> = serde_json::from_slice(&answer.body).unwrap();
+    let figures = |row: &Value| json!([row["rung_bits_per_second"], row["buffer_millis"]]);
+    rows.iter().map(figures).collect()
+}
+
+async fn events(edge: &Edge, result: &str) -> f64 {
+    let labels = [("result", result)];
+    edge.metric("weir_reported_events_total", &labels).await
+}
+
+#[tokio::test]
+async fn events_of_a_made_up_sid_are_those_of_the_session_in_the_path() {
+    let origin = origin().await;
+    let edge = edge::new().origin(&origin).run().await;
+    let session = begin(&edge, "made-up").await;
+    assert_eq!(playing(&edge).await, [json!([null, null])]);
+    let segment = format!("{session}/t/1.m4s");
+    ask(&edge, &segment, "bl=2000,br=800,ot=v,sid=\"made-up\"").await;
+    assert_eq!(
+        playing(&edge).await,
+        [json!([800_000, 2000])],
+        "one, not two"
+    );
+    let event = "e=ps,sid=\"made-up\",sta=p,bl=(7000;v),br=(1600;v),v=2,ts=1\n";
+    post(&edge, "/.weir/cmcd", event).await;
+    assert_eq!(playing(&edge).await, [json!([1_600_000, 7000])]);
+    // A manifest that is asked for again at its own path begins no other one by its sid.
+    ask(&edge, "/t/master.m3u8", "ot=m,bl=8000,sid=\"made-up\"").await;
+    assert_eq!(playing(&edge).await, [json!([1_600_000, 8000])]);
+    let below = format!("{session}/.weir/cmcd");
+    post(&edge, &below, "e=t,bl=9000,sid=\"another\"\ne=t,br=800\n").await;
+    assert_eq!(playing(&edge).await, [json!([800_000, 9000])]);
+    assert_eq!(events(&edge, "taken").await, 3.0);
+    assert_eq!(events(&edge, "unknown").await, 0.0);
+}
+
+#[tokio::test]
+async fn events_of_sessions_that_nobody_plays_begin_none_and_are_counted() {
+    let origin = origin().await;
+    let edge = edge::new().origin(&origin).run().await;
+    let event = "e=ps,sid=\"unheard\",sta=p,bl=7000\n";
+    for target in [
+        "/.weir/cmcd",
+        "/~AAAAAAAAAAAAAAAAAAAAAAAAAAAA/.weir/cmcd",
+        "/.weir/cmcd?CMCD=sid%3D%22unheard%22%2Cbl%3D1",
+    ] {
+        post(&edge, target, event).await;
+        assert_eq!(playing(&edge).await, [] as [Value; 0], "{target}");
+    }
+    post(&edge, "/.weir/cmcd", "e=ps,sta=p\n").await;
+    assert_eq!(events(&edge, "unknown").await, 4.0);
+    assert_eq!(events(&edge, "taken").await, 0.0);
+    // A session that nothing but its sid names is heard of once it plays.
+    ask(&edge, "/t/1.m4s", "bl=1000,sid=\"unheard\"").await;
+    post(&edge, "/.weir/cmcd", event).await;
+    assert_eq!(playing(&edge).await, [json!([null, 7000])]);
+    assert_eq!(events(&edge, "taken").await, 1.0);
+}
+
+#[tokio::test]
+async fn nobody_takes_over_the_sid_of_another_session() {
+    let origin = origin().await;
+    let edge = edge::new().origin(&origin).run().await;
+    let session = begin(&edge, "mine").await;
+    let other = begin(&edge, "other").await;
+    for (prefix, buffer) in [(&session, 1000), (&other, 2000)] {
+        let cmcd = format!("bl={buffer},ot=v,br=800,sid=\"mine\"");
+        ask(&edge, &format!("{prefix}/t/1.m4s"), &cmcd).await;
+    }
+    post(&edge, "/.weir/cmcd", "e=t,sid=\"mine\",bl=5000\n").await;
+    let playing = playing(&edge).await;
+    assert!(playing.contains(&json!([800_000, 5000])), "{playing:?}");
+    assert!(playing.contains(&json!([800_000, 2000])), "{playing:?}");
+}
