@@ -13,6 +13,9 @@ const ROUNDS: usize = 101;
 /// Time that one measurement should take at least, or the clock is too coarse for it.
 const SPAN: Duration = Duration::from_micros(100);
 
+/// Edits of which the mean cost is told; the clock is too coarse for fewer.
+const EDITS_MIN: f64 = 100.0;
+
 /// A live MPD of one period: it grows with the entries of its timelines, a dozen of which are as
 /// large as a period.
 fn live(size: usize) -> String {
@@ -137,11 +140,15 @@ fn medians<T, U>(mut one: impl FnMut() -> T, mut other: impl FnMut() -> U) -> [D
     })
 }
 
-/// Prints the times of reading and of writing, and of copying what is read; of the smallest MPD
-/// the cost that all have, and of the others what is above that, in copies.
+/// Prints the times of reading and of writing, and of copying what is written; of the smallest MPD
+/// the cost that all have, and of the others what is above that, in such copies. What a cap adds
+/// to the hints is given for each of its edits, too.
 pub(super) fn show() {
-    println!("| MPD | read | copy | write hints | above | write hints and cap | above |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "| MPD | read | write hints | copy | copies above | hints and cap | copy | copies above \
+         | an edit |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     for family in [live, periods] {
         let mut fixed = [Duration::ZERO; 2];
         for size in [1, 80, 900] {
@@ -150,39 +157,62 @@ pub(super) fn show() {
                 continue;
             };
             let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
-            let mut row = String::new();
-            for (plan, fixed) in [hints(), capped(&mpd)].iter().zip(&mut fixed) {
-                let [write, copy] =
-                    medians(|| mpd.write(black_box(plan)), || black_box(&text).clone());
-                if row.is_empty() {
-                    row = format!("{} kB | {read:.2?} | {copy:.2?}", text.len() / 1000);
-                }
+            let mut row = format!("{} kB | {read:.2?}", text.len() / 1000);
+            let mut times = Vec::new();
+            let plans = [hints(), capped(&mpd)];
+            for (plan, fixed) in plans.iter().zip(&mut fixed) {
+                let written = mpd.write(plan);
+                let [write, copy] = medians(
+                    || mpd.write(black_box(plan)),
+                    || black_box(&written).clone(),
+                );
                 if size == 1 {
                     *fixed = write;
                 }
                 let above = write.saturating_sub(*fixed).as_secs_f64() / copy.as_secs_f64();
-                row += &format!(" | {write:.2?} | {above:.2}");
+                row += &format!(" | {write:.2?} | {copy:.2?} | {above:.2}");
+                times.push(write.as_secs_f64());
             }
-            println!("| {row} |");
+            let edits: f64 = plans.iter().map(edits).sum();
+            let cap = times.into_iter().reduce(|hints, cap| cap - hints);
+            let edit = match cap {
+                Some(cap) if edits > EDITS_MIN => format!("{:.1} ns", 1e9 * cap / edits),
+                _ => "-".to_owned(),
+            };
+            println!("| {row} | {edit} |");
         }
     }
 }
 
+/// How many edits a cap makes: each rung is removed, and the bound of its set follows.
+fn edits(plan: &Plan) -> f64 {
+    let rungs = plan.kept.iter().flat_map(|kept| &kept.rungs);
+    rungs.map(|stays| if *stays { 0.0 } else { 2.0 }).sum()
+}
+
 /// Does one thing `times` times.
 pub(super) fn count(what: &str, times: usize) {
-    let text = live(80);
+    let Some((what, size)) = what.rsplit_once('-') else {
+        return;
+    };
+    let text = match size {
+        "live" => live(80),
+        _ => periods(80),
+    };
     let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
         return;
     };
     let plans = [hints(), capped(&mpd)];
     let [hints, capped] = &plans;
-    let written = mpd.write(hints);
+    let written = [hints, capped].map(|plan| mpd.write(plan));
+    let [hinted, filtered] = &written;
     for _ in 0..times {
         match what {
             "dash-read" => drop(black_box(Mpd::parse(black_box(text.as_bytes())))),
             "dash-hint" => drop(black_box(mpd.write(black_box(hints)))),
             "dash-cap" => drop(black_box(mpd.write(black_box(capped)))),
-            "dash-copy" => drop(black_box(black_box(&written).clone())),
+            "dash-copy" => drop(black_box(black_box(hinted).clone())),
+            "dash-copy-capped" => drop(black_box(black_box(filtered).clone())),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  text ─► reader ─► tree ─► offer ─► climb (with first, picture) ─► Ladder
-//!                     │       │
+//!                     │       │         └─► choices
 //!  Plan ─► places, pruning, hints ─► edits ─► text
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! `ContentSteering`, which are younger than most schemas. No adaptation set is left empty. The
 //! author's own hints win.
 
+mod choices;
 mod climb;
 mod edits;
 mod first;
@@ -35,6 +36,7 @@ use crate::manifest::plan::Plan;
 use self::edits::Edits;
 use self::offer::Offer;
 use self::places::Places;
+use self::pruning::Pruning;
 use self::tree::Tree;
 
 /// Why an MPD is not touched.
@@ -122,15 +124,21 @@ impl<'a> Mpd<'a> {
         let mut edits = Edits::default();
         let refresh = plan.refresh.as_deref().filter(|_| self.is_dynamic);
         self.places.rewrite(&self.tree, plan, refresh, &mut edits);
-        if let Some(kept) = &plan.kept {
-            pruning::prune(&self.tree, &self.offer, kept, &mut edits);
+        let kept = plan.kept.as_ref();
+        let pruning = kept.map(|kept| Pruning::new(&self.offer, kept));
+        if let Some(pruning) = &pruning {
+            pruning.remove(&self.tree, &mut edits);
         }
         hints::give(&self.tree, &self.offer, plan, &mut edits);
-        if !edits.is_empty() {
+        if !edits.is_empty() || pruning.as_ref().is_some_and(Pruning::reduces) {
             for patch in self.tree.top("PatchLocation") {
                 edits.remove(&self.tree, patch);
             }
         }
-        edits.apply(self.tree.text)
+        let mut copy = edits.begin(self.tree.text);
+        if let Some(pruning) = &pruning {
+            pruning.reduce(&mut copy);
+        }
+        copy.end()
     }
 }

@@ -1,5 +1,6 @@
 //! Replacements of spans, gathered in any order and made at once.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use quick_xml::escape::escape;
@@ -18,43 +19,50 @@ const MPD_ORDER: &[&str] = &[
 
 /// What becomes of one span.
 #[derive(Debug)]
-struct Edit {
+struct Edit<'e> {
     span: Range<usize>,
     /// What comes first of several insertions at one place.
     rank: usize,
-    text: String,
+    text: Cow<'e, str>,
 }
 
 /// Edits of one text.
 #[derive(Debug, Default)]
-pub(super) struct Edits {
-    list: Vec<Edit>,
+pub(super) struct Edits<'e> {
+    list: Vec<Edit<'e>>,
+    /// Bytes of all their texts.
+    added: usize,
 }
 
-impl Edits {
+impl<'e> Edits<'e> {
     /// Whether nothing changes.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// Puts markup in place of a span; an empty span inserts.
-    pub(super) fn replace(&mut self, span: Range<usize>, text: String) {
-        self.push(span, 0, text);
+    pub(super) fn replace(&mut self, span: Range<usize>, text: impl Into<Cow<'e, str>>) {
+        self.push(span, 0, text.into());
     }
 
-    fn push(&mut self, span: Range<usize>, rank: usize, text: String) {
+    fn push(&mut self, span: Range<usize>, rank: usize, text: Cow<'e, str>) {
+        self.added = self.added.saturating_add(text.len());
         self.list.push(Edit { span, rank, text });
     }
 
     /// Puts text, escaped, in place of a span.
-    pub(super) fn write(&mut self, span: Range<usize>, text: &str) {
-        self.replace(span, escape(text).into_owned());
+    pub(super) fn write(&mut self, span: Range<usize>, text: impl Into<Cow<'e, str>>) {
+        self.replace(span, escape(text));
     }
 
     /// Removes an element, and the white space before it.
     pub(super) fn remove(&mut self, tree: &Tree<'_>, element: &Element<'_>) {
-        let start = tree.space_before(element.open.start).start;
-        self.replace(start..element.close.end, String::new());
+        self.cut(tree.with_space(element));
+    }
+
+    /// Removes a span.
+    pub(super) fn cut(&mut self, span: Range<usize>) {
+        self.replace(span, "");
     }
 
     /// Adds an attribute to a start tag.
@@ -101,27 +109,67 @@ impl Edits {
         };
         let space = tree.text.get(space).unwrap_or_default();
         let rank = own.unwrap_or_default();
-        self.push(at..at, rank, format!("{space}{markup}"));
+        self.push(at..at, rank, format!("{space}{markup}").into());
     }
 
-    /// The text with all edits made. An edit within a span that another one replaces is void.
-    pub(super) fn apply(mut self, text: &str) -> Vec<u8> {
+    /// Begins to make all edits. One within a span that another one replaces is void.
+    pub(super) fn begin<'c>(&'c mut self, text: &'c str) -> Copy<'c> {
         // What is inserted at a place comes before what is replaced from there on.
         self.list
             .sort_by_key(|edit| (edit.span.start, edit.span.end, edit.rank));
-        let added: usize = self.list.iter().map(|edit| edit.text.len()).sum();
-        let mut written = Vec::with_capacity(text.len().saturating_add(added));
-        let text = text.as_bytes();
-        let mut at = 0;
-        for edit in self.list {
-            if edit.span.start < at {
-                continue;
-            }
-            written.extend_from_slice(text.get(at..edit.span.start).unwrap_or_default());
-            written.extend_from_slice(edit.text.as_bytes());
-            at = edit.span.end;
+        Copy {
+            text: text.as_bytes(),
+            edits: &self.list,
+            at: 0,
+            written: Vec::with_capacity(text.len().saturating_add(self.added)),
         }
-        written.extend_from_slice(text.get(at..).unwrap_or_default());
-        written
+    }
+}
+
+/// A text that is written anew, from its beginning to its end.
+///
+/// Replacements that are known in the order of the text are made at once, beside the edits that
+/// have been gathered: of those there may be thousands.
+pub(super) struct Copy<'c> {
+    text: &'c [u8],
+    /// Edits to be made yet, in the order of the text.
+    edits: &'c [Edit<'c>],
+    /// What is before is done.
+    at: usize,
+    written: Vec<u8>,
+}
+
+impl<'c> Copy<'c> {
+    /// Puts text in place of a span that is not before that of the last call.
+    pub(super) fn replace(&mut self, span: &Range<usize>, text: &str) {
+        while let Some((edit, rest)) = self.edits.split_first()
+            && edit.span.start <= span.start
+        {
+            self.edits = rest;
+            self.put(&edit.span, &edit.text);
+        }
+        self.put(span, text);
+    }
+
+    fn put(&mut self, span: &Range<usize>, text: &str) {
+        if span.start < self.at {
+            return;
+        }
+        let before = self.text.get(self.at..span.start).unwrap_or_default();
+        self.written.extend_from_slice(before);
+        if !text.is_empty() {
+            self.written.extend_from_slice(text.as_bytes());
+        }
+        self.at = span.end;
+    }
+
+    /// Makes what edits there are yet; returns the text.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        for edit in self.edits {
+            self.put(&edit.span, &edit.text);
+        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.written.extend_from_slice(rest);
+        self.written
     }
 }

@@ -29,7 +29,7 @@ const ORDER: &[&str] = &[
 const KEYS: &str = "bl br bs d dl mtp nor nrr ot pr rtp sf sid st su tb";
 
 /// Merges the hints of `plan` into the MPD.
-pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut Edits) {
+pub(super) fn give(tree: &Tree<'_>, offer: &Offer<'_>, plan: &Plan, edits: &mut Edits<'_>) {
     let service = obeyed(tree);
     let mut wanted = Vec::new();
     if let Some(start) = plan.start.and_then(|rung| Start::new(offer, rung)) {
@@ -139,7 +139,7 @@ impl Start {
     }
 
     /// Adds the target to what the author demands, where it has a place.
-    fn merge(&self, tree: &Tree<'_>, bandwidth: &Element<'_>, edits: &mut Edits) {
+    fn merge(&self, tree: &Tree<'_>, bandwidth: &Element<'_>, edits: &mut Edits<'_>) {
         if self.joins(tree, bandwidth) {
             let most = tree.number(bandwidth, "max").unwrap_or(u64::MAX);
             let least = tree.number(bandwidth, "min").unwrap_or_default();

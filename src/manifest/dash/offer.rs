@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::choices::Choices;
 use super::climb;
 use super::first::{self, Levels};
 use super::picture;
@@ -48,8 +49,6 @@ pub(super) struct Set<'a> {
     pub(super) rendition: Option<usize>,
     /// Its representations, among all of them.
     pub(super) representations: Range<usize>,
-    /// What it says of all its representations.
-    pub(super) bounds: Vec<Bound<'a>>,
 }
 
 impl Set<'_> {
@@ -57,19 +56,6 @@ impl Set<'_> {
     pub(super) fn is_of(&self, kind: Kind) -> bool {
         self.kind == kind && self.trick.is_none() && !self.representations.is_empty()
     }
-}
-
-/// The least or the most of something that a set says its representations have.
-#[derive(Debug)]
-pub(super) struct Bound<'a> {
-    /// The attribute of the representations.
-    pub(super) of: &'static str,
-    /// Whether it is the least.
-    pub(super) is_least: bool,
-    /// Where the set says it.
-    pub(super) span: Range<usize>,
-    /// What it says.
-    pub(super) text: Cow<'a, str>,
 }
 
 /// A representation.
@@ -85,8 +71,6 @@ pub(super) struct Representation<'a> {
     pub(super) depends: Option<Cow<'a, str>>,
     /// Its place among the ladder's rungs.
     pub(super) rung: Option<usize>,
-    /// What it has of each of its set's bounds, as a number and as written.
-    pub(super) sizes: Vec<Option<(f64, Cow<'a, str>)>>,
 }
 
 /// What an MPD offers.
@@ -98,6 +82,8 @@ pub(super) struct Offer<'a> {
     pub(super) representations: Vec<Representation<'a>>,
     /// The rungs and renditions that they make.
     pub(super) ladder: Ladder,
+    /// What can be left out of it.
+    pub(super) choices: Choices<'a>,
 }
 
 impl<'a> Offer<'a> {
@@ -107,6 +93,7 @@ impl<'a> Offer<'a> {
             sets: Vec::new(),
             representations: Vec::new(),
             ladder: Ladder::default(),
+            choices: Choices::default(),
         };
         let mut peers = HashMap::new();
         for period in tree.periods() {
@@ -123,25 +110,20 @@ impl<'a> Offer<'a> {
             }
         }
         climb::climb(tree, &mut offer);
+        offer.choices = Choices::find(tree, &offer);
         offer
     }
 
     /// Reads a set and its representations; where it belongs is not known yet.
     fn read_set(&mut self, tree: &Tree<'a>, set: &Element<'a>) -> Set<'a> {
-        let bounds = bounds(tree, set);
         let start = self.representations.len();
         for element in tree.named(set, "Representation") {
-            let size = |bound: &Bound<'_>| {
-                let text = tree.value(element, bound.of)?;
-                Some((picture::pictures(&text)?, text))
-            };
             self.representations.push(Representation {
                 element: element.index,
                 id: tree.value(element, "id").unwrap_or_default(),
                 bandwidth: tree.number(element, "bandwidth").unwrap_or_default(),
                 depends: tree.value(element, "dependencyId"),
                 rung: None,
-                sizes: bounds.iter().map(size).collect(),
             });
         }
         let trick = properties(tree, set)
@@ -158,7 +140,6 @@ impl<'a> Offer<'a> {
             peers: 0,
             rendition: None,
             representations: start..self.representations.len(),
-            bounds,
         }
     }
 }
@@ -170,30 +151,6 @@ pub(super) fn properties<'t, 'a>(
 ) -> impl Iterator<Item = &'t Element<'a>> {
     tree.children(of)
         .filter(|child| ["EssentialProperty", "SupplementalProperty"].contains(&child.name))
-}
-
-fn bounds<'a>(tree: &Tree<'a>, set: &Element<'a>) -> Vec<Bound<'a>> {
-    let bound = |attribute: super::tag::Attribute<'a>| {
-        let (is_least, name) = match attribute.name.split_at_checked(3)? {
-            ("min", name) => (true, name),
-            ("max", name) => (false, name),
-            _ => return None,
-        };
-        let of = match name {
-            "Bandwidth" => "bandwidth",
-            "Width" => "width",
-            "Height" => "height",
-            "FrameRate" => "frameRate",
-            _ => return None,
-        };
-        Some(Bound {
-            of,
-            is_least,
-            text: attribute.text(),
-            span: attribute.value,
-        })
-    };
-    tree.attributes(set).filter_map(bound).collect()
 }
 
 /// What a set is for, of all its roles.

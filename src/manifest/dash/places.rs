@@ -77,12 +77,12 @@ impl Places {
     }
 
     /// Makes them lead where `plan` wants them. `refresh` is where the MPD is read again.
-    pub(super) fn rewrite(
+    pub(super) fn rewrite<'e>(
         &self,
         tree: &Tree<'_>,
         plan: &Plan,
-        refresh: Option<&str>,
-        edits: &mut Edits,
+        refresh: Option<&'e str>,
+        edits: &mut Edits<'e>,
     ) {
         let is_moved = refresh.is_some_and(|refresh| locate(tree, plan, refresh, edits));
         let rebase = plan.rebase.as_ref().map(|rebase| Rebase {
@@ -149,16 +149,16 @@ fn chained<'a>(tree: &Tree<'a>, property: &Element<'a>) -> Option<Range<usize>> 
 }
 
 /// Rebases the URI in a span.
-fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Edits) {
+fn rewrite(tree: &Tree<'_>, span: &Range<usize>, rebase: &Rebase, edits: &mut Edits<'_>) {
     if let Some(rebased) = rebase.apply(&tree.plain(span.clone())) {
-        edits.write(span.clone(), &rebased);
+        edits.write(span.clone(), rebased);
     }
 }
 
 /// Names `refresh` as the place where the MPD is read again; returns whether it could.
 ///
 /// Where the author sends players to other hosts only, they shall go there.
-fn locate(tree: &Tree<'_>, plan: &Plan, refresh: &str, edits: &mut Edits) -> bool {
+fn locate<'e>(tree: &Tree<'_>, plan: &Plan, refresh: &'e str, edits: &mut Edits<'e>) -> bool {
     let all: Vec<_> = tree.top("Location").collect();
     if all.is_empty() {
         let markup = format!(
@@ -216,7 +216,7 @@ fn base(
     tree: &Tree<'_>,
     rebase: Option<&Rebase>,
     steering: Option<&SteeringHint>,
-    edits: &mut Edits,
+    edits: &mut Edits<'_>,
 ) {
     let mut bases = tree.top("BaseURL").peekable();
     let here = |rebase: &Rebase| rebase.apply("./");
@@ -248,7 +248,7 @@ fn base(
             && let Some(rebased) =
                 rebase.and_then(|rebase| rebase.apply(if uri.is_empty() { "./" } else { &uri }))
         {
-            edits.write(base.inside(), &rebased);
+            edits.write(base.inside(), rebased);
         }
     }
 }

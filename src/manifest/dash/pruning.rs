@@ -4,46 +4,94 @@
 //! be empty goes when another can stand in for it, and stays whole otherwise. What refers to a set
 //! that is gone goes with it.
 
-use std::cmp::Ordering;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::edits::Edits;
-use super::offer::{Kind, Offer, Representation, Set};
+use super::choices::{Bound, Choice, Choices};
+use super::edits::{Copy, Edits};
+use super::offer::{Kind, Offer, Set};
 use super::tree::Tree;
 use crate::manifest::plan::Kept;
-
-/// What becomes of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// All of it stays.
-    Whole,
-    /// Those of its representations stay that are marked.
-    Part,
-    /// It goes.
-    Gone,
-}
 
 /// A period, and the id of a set or representation in it.
 type Id<'o> = (usize, &'o str);
 
-/// Removes what is not `kept`.
-pub(super) fn prune(tree: &Tree<'_>, offer: &Offer<'_>, kept: &Kept, edits: &mut Edits) {
-    let marks = marks(offer, kept);
-    let mut fates = fates(offer, kept, &marks);
-    let gone = gone(&offer.sets, &mut fates);
-    for (set, fate) in offer.sets.iter().zip(fates) {
-        match fate {
-            Fate::Whole => {}
-            Fate::Part => reduce(tree, set, members(offer, &marks, set), edits),
-            Fate::Gone => {
-                if let Some(element) = tree.element(set.element) {
-                    edits.remove(tree, element);
+/// What is left out of an offer.
+#[derive(Debug)]
+pub(super) struct Pruning<'o, 'a> {
+    choices: &'o Choices<'a>,
+    /// For each rung whether it stays.
+    rungs: Cow<'o, [bool]>,
+    /// Sets that lose some of their rungs.
+    reduced: Vec<&'o Choice>,
+    /// Sets that go.
+    gone: Vec<&'o Set<'a>>,
+}
+
+impl<'o, 'a> Pruning<'o, 'a> {
+    /// What is to be left out for what is `kept`.
+    pub(super) fn new(offer: &'o Offer<'a>, kept: &'o Kept) -> Self {
+        let rungs = playable(offer, kept);
+        let mut emptied = Vec::new();
+        let mut reduced = Vec::new();
+        for choice in &offer.choices.sets {
+            let own = rungs.get(choice.rungs.clone()).unwrap_or_default();
+            match own.iter().filter(|stays| **stays).count() {
+                0 => emptied.push(choice),
+                left if left < own.len() => reduced.push(choice),
+                _ => {}
+            }
+        }
+        Self {
+            choices: &offer.choices,
+            gone: gone(offer, kept, &emptied),
+            reduced,
+            rungs,
+        }
+    }
+
+    /// Whether there are sets to [`Self::reduce`].
+    pub(super) fn reduces(&self) -> bool {
+        !self.reduced.is_empty()
+    }
+
+    /// Removes sets, and what refers to them.
+    pub(super) fn remove(&self, tree: &Tree<'_>, edits: &mut Edits<'_>) {
+        for set in &self.gone {
+            if let Some(element) = tree.element(set.element) {
+                edits.remove(tree, element);
+            }
+        }
+        let gone: HashSet<Id<'_>> = self.gone.iter().copied().filter_map(id).collect();
+        if !gone.is_empty() {
+            forget(tree, &gone, edits);
+        }
+    }
+
+    /// Leaves out the rungs of sets that lose some, and makes the bounds true for what is left.
+    /// In sets that go that is void.
+    pub(super) fn reduce(&self, copy: &mut Copy<'_>) {
+        for choice in &self.reduced {
+            let bounds = self.choices.bounds.get(choice.bounds.clone());
+            for bound in bounds.unwrap_or_default() {
+                if let Some(text) = self.bound(bound) {
+                    copy.replace(&bound.span, text);
                 }
+            }
+            let cuts = self.choices.cuts.get(choice.rungs.clone());
+            let own = self.rungs.get(choice.rungs.clone());
+            let rungs = cuts.unwrap_or_default().iter().zip(own.unwrap_or_default());
+            for (cut, _) in rungs.filter(|(_, stays)| !**stays) {
+                copy.replace(cut, "");
             }
         }
     }
-    if !gone.is_empty() {
-        forget(tree, &gone, edits);
+
+    /// What a bound becomes; `None` where it stays.
+    fn bound(&self, bound: &Bound<'a>) -> Option<&'o str> {
+        let sizes = self.choices.sizes.get(bound.sizes.clone())?;
+        let mut left = sizes.iter().filter(|it| stays(&self.rungs, Some(it.rung)));
+        Some(left.next()?.text).filter(|text| *text != bound.text)
     }
 }
 
@@ -52,168 +100,105 @@ fn stays(list: &[bool], place: Option<usize>) -> bool {
     place.is_none_or(|place| list.get(place).copied().unwrap_or(true))
 }
 
-/// The representations of a set, and whether they are marked.
-fn members<'o, 'a>(
-    offer: &'o Offer<'a>,
-    marks: &[bool],
-    set: &Set<'a>,
-) -> impl Iterator<Item = (&'o Representation<'a>, bool)> + Clone {
-    let own = offer.representations.get(set.representations.clone());
-    let marks = marks.get(set.representations.clone()).unwrap_or_default();
-    own.unwrap_or_default().iter().zip(marks.iter().copied())
+/// For each rung whether it stays: those that are kept, and what they depend on.
+fn playable<'k>(offer: &Offer<'_>, kept: &'k Kept) -> Cow<'k, [bool]> {
+    let mut rungs = Cow::Borrowed(kept.rungs.as_slice());
+    if rungs.len() != offer.ladder.rungs.len() {
+        rungs.to_mut().resize(offer.ladder.rungs.len(), true);
+    }
+    if offer.choices.has_dependent {
+        require(offer, rungs.to_mut());
+    }
+    rungs
 }
 
-/// Marks the representations that are kept, and what they depend on.
-fn marks(offer: &Offer<'_>, kept: &Kept) -> Vec<bool> {
-    let all = offer.representations.iter();
-    let mut marks: Vec<bool> = all.map(|one| stays(&kept.rungs, one.rung)).collect();
-    if offer
-        .representations
-        .iter()
-        .all(|one| one.depends.is_none())
-    {
-        return marks;
-    }
+/// Marks the rungs that representations which stay depend on.
+fn require(offer: &Offer<'_>, rungs: &mut [bool]) {
     let mut named: HashMap<Id<'_>, Vec<usize>> = HashMap::new();
     let mut pending = Vec::new();
     for set in &offer.sets {
-        let places = set.representations.clone();
-        for (place, (one, is_marked)) in places.zip(members(offer, &marks, set)) {
-            named
-                .entry((set.period, one.id.as_ref()))
-                .or_default()
-                .push(place);
-            pending.extend(is_marked.then_some((set.period, place)));
+        let own = offer.representations.get(set.representations.clone());
+        for (place, one) in set.representations.clone().zip(own.unwrap_or_default()) {
+            let id = (set.period, one.id.as_ref());
+            named.entry(id).or_default().push(place);
+            pending.extend(stays(rungs, one.rung).then_some((set.period, one)));
         }
     }
-    while let Some((period, place)) = pending.pop() {
-        let one = offer.representations.get(place);
-        let depends = one
-            .and_then(|one| one.depends.as_deref())
-            .unwrap_or_default();
+    while let Some((period, one)) = pending.pop() {
+        let depends = one.depends.as_deref().unwrap_or_default();
         for id in depends.split_ascii_whitespace() {
-            for needed in named.remove(&(period, id)).unwrap_or_default() {
-                if let Some(mark) = marks.get_mut(needed).filter(|mark| !**mark) {
-                    *mark = true;
+            for place in named.remove(&(period, id)).unwrap_or_default() {
+                let needed = offer.representations.get(place);
+                let rung = needed.and_then(|needed| rungs.get_mut(needed.rung?));
+                if let Some((rung, needed)) = rung.filter(|rung| !**rung).zip(needed) {
+                    *rung = true;
                     pending.push((period, needed));
                 }
             }
         }
     }
-    marks
 }
 
-/// Decides for each set, but for trick modes whose main sets go.
-fn fates(offer: &Offer<'_>, kept: &Kept, marks: &[bool]) -> Vec<Fate> {
-    let is_heard = |set: &Set<'_>| stays(&kept.renditions, set.rendition);
-    let group = |set: &Set<'_>| Some(offer.ladder.renditions.get(set.rendition?)?.group);
-    let is_marked = |set: &Set<'_>| members(offer, marks, set).any(|(_, is_marked)| is_marked);
-    let left = || offer.sets.iter().filter(|set| is_heard(set));
-    let (mut speaking, mut playing) = (HashSet::new(), HashSet::new());
-    if kept.renditions.contains(&false) {
-        speaking.extend(
-            left()
-                .filter(|set| set.is_of(Kind::Audio))
-                .filter_map(group),
-        );
-        let plays = |set: &&Set<'_>| set.is_of(Kind::Video) || set.is_of(Kind::Audio);
-        playing.extend(offer.sets.iter().filter(plays).map(|set| set.period));
+/// The sets that go, where those that have been `emptied` have none of their rungs left.
+fn gone<'o, 'a>(offer: &'o Offer<'a>, kept: &Kept, emptied: &[&Choice]) -> Vec<&'o Set<'a>> {
+    let mut gone = silenced(offer, kept);
+    if !emptied.is_empty() {
+        gone.extend(replaceable(offer, kept, emptied));
     }
-    let is_spare = |set: &Set<'_>| match set.kind {
-        Kind::Text => playing.contains(&set.period),
-        _ => group(set).is_some_and(|group| speaking.contains(&group)),
-    };
-    let mut alive: Option<HashSet<usize>> = None;
-    let mut fates = Vec::with_capacity(offer.sets.len());
-    for set in &offer.sets {
-        let has_all = members(offer, marks, set).all(|(_, is_marked)| is_marked);
-        fates.push(if !is_heard(set) && is_spare(set) {
-            Fate::Gone
-        } else if has_all {
-            Fate::Whole
-        } else if is_marked(set) {
-            Fate::Part
-        } else {
-            let alive = alive.get_or_insert_with(|| {
-                left()
-                    .filter(|set| is_marked(set))
-                    .map(|set| set.peers)
-                    .collect()
-            });
-            match alive.contains(&set.peers) {
-                true => Fate::Gone,
-                false => Fate::Whole,
-            }
-        });
+    let mains: HashSet<Id<'_>> = gone.iter().copied().filter_map(id).collect();
+    if !mains.is_empty() {
+        gone.extend(offer.sets.iter().filter(|set| {
+            let all = set.trick.as_deref().unwrap_or_default();
+            let mut ids = all.split_ascii_whitespace().peekable();
+            ids.peek().is_some() && ids.all(|id| mains.contains(&(set.period, id)))
+        }));
     }
-    fates
-}
-
-/// The sets that go, by their ids, and with them the trick modes of nothing else.
-fn gone<'o>(sets: &'o [Set<'_>], fates: &mut [Fate]) -> HashSet<Id<'o>> {
-    let mut gone = HashSet::new();
-    for (set, _) in sets
-        .iter()
-        .zip(&*fates)
-        .filter(|(_, fate)| **fate == Fate::Gone)
-    {
-        gone.extend(set.id.as_deref().map(|id| (set.period, id)));
-    }
-    if gone.is_empty() {
-        return gone;
-    }
-    let mut tricks = Vec::new();
-    for (set, fate) in sets.iter().zip(fates) {
-        let mains = set.trick.as_deref().unwrap_or_default();
-        let mut ids = mains.split_ascii_whitespace().peekable();
-        if ids.peek().is_some() && ids.all(|id| gone.contains(&(set.period, id))) {
-            *fate = Fate::Gone;
-            tricks.extend(set.id.as_deref().map(|id| (set.period, id)));
-        }
-    }
-    gone.extend(tricks);
     gone
 }
 
-/// Removes what is not marked of a set, and makes its bounds true for what is left.
-fn reduce<'o, 'a: 'o>(
-    tree: &Tree<'_>,
-    set: &Set<'_>,
-    members: impl Iterator<Item = (&'o Representation<'a>, bool)> + Clone,
-    edits: &mut Edits,
-) {
-    for (one, _) in members.clone().filter(|(_, is_marked)| !is_marked) {
-        if let Some(element) = tree.element(one.element) {
-            edits.remove(tree, element);
-        }
+fn id<'o>(set: &'o Set<'_>) -> Option<Id<'o>> {
+    Some((set.period, set.id.as_deref()?))
+}
+
+/// The sets that are renditions which are not kept, where something else can be heard instead, or
+/// for texts played at all.
+fn silenced<'o, 'a>(offer: &'o Offer<'a>, kept: &Kept) -> Vec<&'o Set<'a>> {
+    if !kept.renditions.contains(&false) {
+        return Vec::new();
     }
-    for (place, bound) in set.bounds.iter().enumerate() {
-        let mut best: Option<&(f64, _)> = None;
-        let left = members.clone().filter(|(_, is_marked)| *is_marked);
-        let sizes = left.map(|(one, _)| one.sizes.get(place).and_then(Option::as_ref));
-        let mut is_known = true;
-        for size in sizes {
-            let Some(size) = size else {
-                is_known = false;
-                break;
-            };
-            let wanted = if bound.is_least {
-                Ordering::Less
-            } else {
-                Ordering::Greater
-            };
-            if best.is_none_or(|best| size.0.total_cmp(&best.0) == wanted) {
-                best = Some(size);
-            }
-        }
-        if let Some((_, text)) = best.filter(|(_, text)| is_known && *text != bound.text) {
-            edits.write(bound.span.clone(), text);
-        }
-    }
+    let group = |set: &Set<'_>| Some(offer.ladder.renditions.get(set.rendition?)?.group);
+    let (left, mut silent): (Vec<_>, Vec<_>) = offer
+        .sets
+        .iter()
+        .partition(|set| stays(&kept.renditions, set.rendition));
+    let speaking = left.iter().filter(|set| set.is_of(Kind::Audio));
+    let speaking: HashSet<usize> = speaking.filter_map(|set| group(set)).collect();
+    let plays = |set: &&Set<'_>| set.is_of(Kind::Video) || set.is_of(Kind::Audio);
+    let playing = offer.sets.iter().filter(plays).map(|set| set.period);
+    let playing: HashSet<usize> = playing.collect();
+    silent.retain(|set| match set.kind {
+        Kind::Text => playing.contains(&set.period),
+        _ => group(set).is_some_and(|group| speaking.contains(&group)),
+    });
+    silent
+}
+
+/// Of the sets that have been emptied, those for which others stand in.
+fn replaceable<'o, 'a>(offer: &'o Offer<'a>, kept: &Kept, emptied: &[&Choice]) -> Vec<&'o Set<'a>> {
+    let empty: HashSet<usize> = emptied.iter().map(|choice| choice.set).collect();
+    let left = offer.sets.iter().enumerate().filter(|(place, set)| {
+        let is_playable = !set.representations.is_empty() && !empty.contains(place);
+        is_playable && stays(&kept.renditions, set.rendition)
+    });
+    let alive: HashSet<usize> = left.map(|(_, set)| set.peers).collect();
+    let emptied = emptied
+        .iter()
+        .filter_map(|choice| offer.sets.get(choice.set));
+    emptied.filter(|set| alive.contains(&set.peers)).collect()
 }
 
 /// Removes the combinations that name sets which are gone.
-fn forget(tree: &Tree<'_>, gone: &HashSet<Id<'_>>, edits: &mut Edits) {
+fn forget(tree: &Tree<'_>, gone: &HashSet<Id<'_>>, edits: &mut Edits<'_>) {
     for period in tree.periods() {
         let is_gone = |id: &str| gone.contains(&(period.index, id));
         for preselection in tree.named(period, "Preselection") {
@@ -233,7 +218,7 @@ fn forget(tree: &Tree<'_>, gone: &HashSet<Id<'_>>, edits: &mut Edits) {
             if left.is_empty() {
                 edits.remove(tree, subset);
             } else if left.len() < ids.count() {
-                edits.write(contains.value, &left.join(" "));
+                edits.write(contains.value, left.join(" "));
             }
         }
     }

@@ -201,6 +201,11 @@ impl<'a> Tree<'a> {
         Cow::Owned(content.trim().to_owned())
     }
 
+    /// An element, and the white space before it.
+    pub(super) fn with_space(&self, element: &Element<'_>) -> Range<usize> {
+        self.space_before(element.open.start).start..element.close.end
+    }
+
     /// The white space before a place.
     pub(super) fn space_before(&self, place: usize) -> Range<usize> {
         let before = self.text.get(..place).unwrap_or_default();

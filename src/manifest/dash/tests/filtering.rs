@@ -42,6 +42,39 @@ fn rungs_are_left_out_of_each_period_and_bounds_follow() {
 }
 
 #[test]
+fn a_bound_of_what_not_all_say_stays_and_the_least_follows() {
+    let set = "<MPD><Period><AdaptationSet contentType=\"video\" minWidth='640' maxWidth=\"1280\" \
+               minBandwidth=\"1\" maxFrameRate=\"50\">\
+               <Representation id=\"a\" bandwidth=\"1\" width=\"640\" frameRate=\"25\"/>\
+               <Representation id=\"b\" bandwidth=\"2\" width=\"960\" frameRate=\"30000/1001\"/>\
+               <Representation id=\"c\" bandwidth=\"3\" frameRate=\"50\"/>\
+               </AdaptationSet></Period></MPD>";
+    let first = "<Representation id=\"a\" bandwidth=\"1\" width=\"640\" frameRate=\"25\"/>";
+    let last = "<Representation id=\"c\" bandwidth=\"3\" frameRate=\"50\"/>";
+    assert_eq!(
+        kept(set, |rung| rung.bandwidth > 1, |_| true),
+        replaced(
+            set,
+            &[(first, ""), ("minBandwidth=\"1\"", "minBandwidth=\"2\"")]
+        )
+    );
+    assert_eq!(
+        kept(set, |rung| rung.bandwidth == 2, |_| true),
+        replaced(
+            set,
+            &[
+                (first, ""),
+                (last, ""),
+                (
+                    "minWidth='640' maxWidth=\"1280\" minBandwidth=\"1\" maxFrameRate=\"50\"",
+                    "minWidth='960' maxWidth=\"960\" minBandwidth=\"2\" maxFrameRate=\"30000/1001\""
+                ),
+            ]
+        )
+    );
+}
+
+#[test]
 fn a_period_without_a_stand_in_stays_whole() {
     let text = kept(PERIODS, |rung| rung.height == Some(360), |_| true);
     assert!(text.contains("id=\"ad\""));
