@@ -185,10 +185,7 @@ pub fn route(sites: &[Arc<Site>], head: &Head<'_>) -> Result<Route, Refusal> {
         None => (target, None),
     };
     let path = path::canonical(raw_path)?;
-    let (session, path) = match knows_sessions(site) {
-        true => session::split(path)?,
-        false => (None, path),
-    };
+    let (session, path) = without_session(site, path)?;
     let place = Place { path, session };
     // What players post here reaches no origin, so that it is no method of the site.
     let is_report = place.path == COLLECTOR && has_service(site);
@@ -275,6 +272,17 @@ fn check_method(site: &Site, method: &Method) -> Result<(), Refusal> {
     let names: Vec<_> = site.methods.iter().filter(|m| served(m)).collect();
     let names: Vec<_> = names.into_iter().map(Method::as_str).collect();
     Err(Refusal::Method(names.join(", ")))
+}
+
+/// Takes the session off a canonical path, on sites that know sessions.
+///
+/// # Errors
+/// As [`session::split`].
+pub fn without_session(site: &Site, path: String) -> Result<(Option<String>, String), Refusal> {
+    match knows_sessions(site) {
+        true => session::split(path),
+        false => Ok((None, path)),
+    }
 }
 
 /// Maps the founding URLs to objects by the site's templates.

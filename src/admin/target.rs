@@ -102,6 +102,8 @@ fn prefix(sources: &[Arc<Source>], text: &str) -> Result<Scope, Error> {
     let sites = sites(sources);
     let site = host::find(&sites, Some(&host)).ok_or(wrong(Refusal::UnknownHost.as_str()))?;
     let path = path::canonical(&format!("/{rest}")).map_err(refused)?;
+    // It may be what stands in a player's log.
+    let (_, path) = route::without_session(site, path).map_err(refused)?;
     let is_founding = |name: &str| {
         let rest = path.strip_prefix(name);
         rest.is_some_and(|rest| rest.is_empty() || rest.rfind('/') == Some(0))
@@ -246,6 +248,10 @@ mod tests {
                 &["prefix live /a~b/c"],
             ),
             (r#"{"prefix": "http://vod.example/"}"#, &["prefix vod /"]),
+            (
+                r#"{"prefix": "http://vod.example/~id/a/"}"#,
+                &["prefix vod /a/"],
+            ),
             (
                 r#"{"prefix": "http://vod.example/stream/a/b"}"#,
                 &["prefix vod /stream/a/b"],

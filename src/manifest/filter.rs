@@ -128,6 +128,20 @@ pub fn cap(ladder: &Ladder, kept: &Kept, bitrate: u64, rungs_min: usize) -> Kept
     }
 }
 
+/// The largest of the least bit/s of the groups that are `kept`, sound included: a bound below it
+/// leaves some player nothing; 0 of none.
+#[must_use]
+pub fn floor(ladder: &Ladder, kept: &Kept) -> u64 {
+    let mut least: HashMap<usize, u64> = HashMap::new();
+    for (_, rung) in left(ladder, kept) {
+        let heard = rung.picture.saturating_add(ladder.sound_least);
+        let needed = rung.bandwidth.max(heard);
+        let group = least.entry(rung.group).or_insert(needed);
+        *group = needed.min(*group);
+    }
+    least.into_values().max().unwrap_or(0)
+}
+
 /// Of what is `kept`, the rung at index `rung` alone, with its redundant copies, and of every
 /// other period the one that is most like it.
 #[must_use]

@@ -124,6 +124,7 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
     Ladder {
         rungs: rungs.map(rung).collect(),
         renditions: layout.renditions.clone(),
+        sound_least: 0,
     }
 }
 

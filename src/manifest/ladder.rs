@@ -10,18 +10,9 @@ pub struct Ladder {
     pub rungs: Vec<Rung>,
     /// Audio and subtitle renditions, in the order of the manifest.
     pub renditions: Vec<Rendition>,
-}
-
-impl Ladder {
-    /// The largest of the groups' least bit rates: a bound below it leaves some player nothing.
-    #[must_use]
-    pub fn floor(&self) -> u64 {
-        let least = self.rungs.iter().map(|rung| {
-            let group = self.rungs.iter().filter(|it| it.group == rung.group);
-            group.map(|it| it.bandwidth).min().unwrap_or(0)
-        });
-        least.max().unwrap_or(0)
-    }
+    /// Bit/s of the sound that plays beside a picture at least, whichever of the sets of sound a
+    /// player takes (DASH): the largest of their least ones. 0 where no sound is apart.
+    pub sound_least: u64,
 }
 
 /// One quality of the picture, or of the sound where there is no picture.

@@ -54,16 +54,13 @@ use guest::Guest;
 use personal::{CMSD_DYNAMIC, Personal};
 
 /// Whether the manifest that `route` names, if it is one, may be made for its client. To a cache
-/// (a node behind this one, or a CDN) goes what is the same for all.
+/// (a node behind this one, or a CDN) goes what is the same for all; but what the operator does not
+/// show, he shows to nobody who claims to be one.
 pub(super) fn concerns(route: &Route, request: &HeaderMap) -> bool {
-    if request.contains_key(CDN_LOOP) && route.purpose != Purpose::Adaptive {
-        return false;
-    }
     let adapt = &route.site.adapt;
-    let is_changed = adapt.mode != Mode::Off
-        || adapt.steering.is_some()
-        || adapt.filter != Filter::default()
-        || route.session.is_some();
+    let is_personal = !request.contains_key(CDN_LOOP)
+        && (adapt.mode != Mode::Off || adapt.steering.is_some() || route.session.is_some());
+    let is_changed = is_personal || adapt.filter != Filter::default();
     match route.purpose {
         Purpose::Adaptive => true,
         Purpose::Object => route.kind.is_manifest() && is_changed,
@@ -130,16 +127,20 @@ impl Visit<'_> {
     /// The answer to give instead: a choice that means nothing, or leaves nothing.
     pub(super) async fn make(&self, bytes: &Bytes) -> Result<Option<Personal>, Answer> {
         let made = match self.kind(bytes) {
+            Some(kind @ ManifestKind::Hls) if self.is_bound(bytes) => {
+                METRICS.manifests.of(kind, Made::Unchanged).inc();
+                None
+            }
             Some(kind @ ManifestKind::Hls) if is_media(bytes) => {
                 if let Some(bytes) = self.of_rungs(bytes).await {
                     METRICS.manifests.of(kind, Made::Rewritten).inc();
-                    return Ok(Some(Personal { bytes, hint: None }));
+                    return Ok(Some(Personal::unsaid(bytes)));
                 }
                 let rebase = self.rebase(&Guest::Nobody);
                 let made = rebase.and_then(|rebase| hls::rebase_media(bytes, &rebase));
                 let result = made.as_ref().map_or(Made::Unchanged, |_| Made::Rewritten);
                 METRICS.manifests.of(ManifestKind::Hls, result).inc();
-                made.map(|bytes| Personal { bytes, hint: None })
+                made.map(Personal::unsaid)
             }
             Some(kind @ ManifestKind::Hls) => match Multivariant::parse(bytes) {
                 Some(playlist) => self.personalise(kind, &Parsed::Hls(playlist)).await?,
@@ -155,6 +156,12 @@ impl Visit<'_> {
             None => None,
         };
         Ok(made)
+    }
+
+    /// Whether a playlist asked for elsewhere can be played from its own path only: its variables
+    /// (EXT-X-DEFINE) may make anything of a URI, so that those are left alone.
+    fn is_bound(&self, bytes: &[u8]) -> bool {
+        self.route.purpose == Purpose::Adaptive && bytes.windows(2).any(|pair| pair == b"{$")
     }
 
     fn give_up(&self, kind: ManifestKind) -> Option<Personal> {
@@ -200,7 +207,7 @@ impl Visit<'_> {
         if !manifest.is_dynamic() {
             self.look_ahead(manifest.ladder(), &decision.plan);
         }
-        if decision.plan.is_empty() && decision.hint.is_none() {
+        if decision.plan.is_empty() && decision.said == Hints::default() {
             METRICS.manifests.of(kind, Made::Unchanged).inc();
             return Ok(None);
         }
@@ -211,7 +218,7 @@ impl Visit<'_> {
         }
         Ok(Some(Personal {
             bytes,
-            hint: decision.hint,
+            said: decision.said,
         }))
     }
 

@@ -125,7 +125,13 @@ pub(super) fn refusal(refusal: &Refusal) -> Answer {
 /// It depends on Accept (HLS or DASH), and the next manifest may be made: not to be kept.
 pub(super) fn to_manifest(route: &Route) -> Answer {
     let prefix = route.session.as_ref().map(|text| format!("/~{text}"));
-    let path = format!("{}{}", prefix.unwrap_or_default(), route.origin_path);
+    let query = route.query_raw.as_ref().map(|query| format!("?{query}"));
+    let path = format!(
+        "{}{}{}",
+        prefix.unwrap_or_default(),
+        route.origin_path,
+        query.unwrap_or_default()
+    );
     let Ok(location) = HeaderValue::try_from(path) else {
         return internal();
     };

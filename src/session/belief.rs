@@ -60,6 +60,17 @@ impl Belief {
         }
     }
 
+    /// What is thought most likely, in bit/s.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a conversion that saturates, of what is not below zero"
+    )]
+    pub fn bitrate(&self) -> u64 {
+        self.ln_mean.exp().round() as u64
+    }
+
     /// The belief as it counts `now`; `None` once it is of no use.
     #[must_use]
     pub fn aged(self, now: UnixMillis) -> Option<Self> {

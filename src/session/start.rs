@@ -44,7 +44,7 @@
 //!   minutes counts instead, where no target is given.)
 //! - **Shaka 5.2.12**: the highest variant within 0.95 of the estimate, which is 1 Mbit/s (where
 //!   the browser tells `downlink`, that), the lowest where none is. `etp` of CMSD weighs half in
-//!   that estimate, and `mb` takes away what is above it; [`etp`] says what to send with it.
+//!   that estimate, and `mb` takes away what is above it; [`etp_least`] says what moves it.
 
 use std::time::Duration;
 
@@ -223,12 +223,10 @@ pub fn reached(player: Player, rungs: &[Candidate], named: usize) -> usize {
     }
 }
 
-/// The least `etp`, in kbit/s, with which Shaka finds that a rung of `rated` bit/s fits, whatever
-/// it thought before: half of its estimate may be zero. With `mb` at that rung it starts there.
-///
-/// It is what the first answers say; those of media are to say what is measured.
+/// The least `etp`, in kbit/s, with which Shaka finds that a rung of `rated` bit/s fits: it thinks
+/// of 1 Mbit/s before, and takes the mean. With `mb` at that rung it starts there.
 #[must_use]
-pub fn etp(rated: u64) -> u64 {
+pub fn etp_least(rated: u64) -> u64 {
     let missing = rated.saturating_mul(100).div_ceil(95).saturating_mul(2);
     missing.saturating_sub(SHAKA_DEFAULT).div_ceil(1000)
 }

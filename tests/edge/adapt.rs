@@ -11,6 +11,7 @@ use crate::harness::edge::Edge;
 use crate::harness::web::Web;
 use crate::harness::{assert_same, edge, web};
 
+mod duress;
 mod server;
 
 const PRIVATE: &str = "private, no-store";
@@ -278,6 +279,11 @@ async fn the_operators_filter_counts_whatever_is_asked_for() {
         assert_eq!(bandwidths(&text), ["157000", "226000", "336000"], "{query}");
     }
     edge.get("/t/master.m3u8?min_kbps=400").await.whole(400);
+    // Anybody can say that he is a cache.
+    let cache = edge.request("GET", "/t/master.m3u8");
+    let cache = cache.header("cdn-loop", "x").send().await.whole(200);
+    assert_eq!(bandwidths(&cache.text()), ["157000", "226000", "336000"]);
+    assert!(!cache.text().contains("/~"), "and begins no session");
 }
 
 #[tokio::test]
@@ -622,4 +628,21 @@ async fn a_manifest_that_cannot_be_made_is_asked_for_at_its_own_path() {
     let answer = edge.get("/odd/manifest.mpd").await.whole(200);
     assert_eq!(answer.text(), strange);
     assert_eq!(edge.get("/adaptive_stream/none.mpd").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_playlist_with_variables_is_played_from_its_own_path() {
+    let origin = origin().await;
+    let playlist = "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"t\"\n\
+                    #EXT-X-STREAM-INF:BANDWIDTH=1000\n540p.m3u8?t={$t}\n";
+    origin.put("/bound/master.m3u8", playlist.into());
+    let edge = builder(&origin).run().await;
+    let answer = edge.get("/adaptive_stream/bound?t=7&mode=hint").await;
+    let answer = answer.whole(307);
+    assert_eq!(
+        answer.header("location"),
+        "/bound/master.m3u8?t=7&mode=hint"
+    );
+    let own = edge.get(answer.header("location")).await.whole(200);
+    assert!(own.text().ends_with("\n540p.m3u8?t={$t}\n"), "left alone");
 }

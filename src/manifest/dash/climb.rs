@@ -12,6 +12,9 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
     let has_video = offer.sets.iter().any(|set| set.is_of(Kind::Video));
     let kind = if has_video { Kind::Video } else { Kind::Audio };
     let sound = beside(offer, has_video);
+    if has_video {
+        offer.ladder.sound_least = sound_least(offer);
+    }
     let outer = first::top(tree);
     let mut base = (0, String::new());
     let mut periods = 0_usize;
@@ -65,6 +68,19 @@ fn beside(offer: &Offer<'_>, has_video: bool) -> HashMap<usize, u64> {
             .or_insert(rates.max().unwrap_or_default());
     }
     sound
+}
+
+/// The largest of the least bit/s of the sets of sound.
+fn sound_least(offer: &Offer<'_>) -> u64 {
+    let sets = offer.sets.iter().filter(|set| set.is_of(Kind::Audio));
+    let least = sets.filter_map(|set| {
+        let own = offer.representations.get(set.representations.clone());
+        own.unwrap_or_default()
+            .iter()
+            .map(|one| one.bandwidth)
+            .min()
+    });
+    least.max().unwrap_or_default()
 }
 
 fn name_renditions(offer: &mut Offer<'_>) {

@@ -52,6 +52,7 @@ fn ladder() -> Ladder {
             rendition(RenditionKind::Subtitles, Some("fr"), 1),
             rendition(RenditionKind::Subtitles, None, 1),
         ],
+        ..Ladder::default()
     }
 }
 
@@ -276,6 +277,7 @@ fn caps_and_single_rungs_leave_out_what_a_filter_does_in_every_period() {
             rendition(RenditionKind::Audio, Some("en"), 0),
             rendition(RenditionKind::Audio, Some("de"), 0),
         ],
+        ..Ladder::default()
     };
     let filter = Filter {
         height_max: Some(720),
@@ -307,8 +309,21 @@ fn caps_and_single_rungs_leave_out_what_a_filter_does_in_every_period() {
 
 #[test]
 fn the_floor_is_the_least_of_the_group_that_has_none_lower() {
-    assert_eq!(ladder().floor(), 2_000_000);
-    assert_eq!(Ladder::default().floor(), 0);
+    let kept = |ladder: &Ladder| keep(ladder, &Filter::default()).unwrap();
+    let mut ladder = ladder();
+    assert_eq!(floor(&ladder, &kept(&ladder)), 2_000_000);
+    let lower = Filter {
+        bitrate_min: Some(2_000_001),
+        ..Filter::default()
+    };
+    let left = keep(&ladder, &lower).unwrap();
+    let least = ladder.rungs.iter().map(|rung| rung.bandwidth);
+    let least = least.filter(|rate| *rate > 2_000_000).min().unwrap();
+    assert!(floor(&ladder, &left) >= least, "of what is left");
+    ladder.sound_least = 9_000_000;
+    assert_eq!(floor(&ladder, &kept(&ladder)), 9_000_000, "whichever sound");
+    let none = Ladder::default();
+    assert_eq!(floor(&none, &kept(&none)), 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
+use crate::life::duress::Load;
 use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
 use crate::manifest::ladder::Rung;
@@ -14,6 +15,7 @@ use crate::proxy::adapt::{Parsed, Visit};
 use crate::route::SERVICE;
 use crate::route::choice::{Choice, SUSTAINED};
 use crate::session::belief::Belief;
+use crate::session::cmsd::Hints;
 use crate::session::estimator::Estimate;
 use crate::session::holdout::Arm;
 use crate::session::start::{self, Candidate, Outlook, Player};
@@ -41,17 +43,8 @@ pub(super) struct Case<'a> {
 pub(super) struct Decision {
     /// To the manifest.
     pub(super) plan: Plan,
-    /// What goes out as `etp` of CMSD, in kbit/s, and with it as `mb`.
-    pub(super) hint: Option<Hint>,
-}
-
-/// What Shaka is told to start with, in kbit/s.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::proxy) struct Hint {
-    /// `etp`.
-    pub(in crate::proxy) throughput: u64,
-    /// `mb`.
-    pub(in crate::proxy) most: u64,
+    /// What goes out by CMSD, until the first segment withdraws it.
+    pub(super) said: Hints,
 }
 
 /// Rungs of one group that are left, in the order of the ladder.
@@ -104,6 +97,7 @@ impl Case<'_> {
             .hints
             .of(start.err().unwrap_or(Hinting::Given))
             .inc();
+        let said = self.said(&candidates, &kept);
         let mut plan = Plan {
             rebase: self.visit.rebase(self.guest),
             start: start.ok(),
@@ -116,8 +110,7 @@ impl Case<'_> {
         if self.manifest.is_dynamic() && !(self.mode == Mode::Off && plan.is_empty()) {
             plan.refresh = self.refresh(most);
         }
-        let hint = self.hint(&candidates);
-        Ok(Decision { plan, hint })
+        Ok(Decision { plan, said })
     }
 
     /// The rungs that stand in for one another, by their index in the ladder, and that of the one
@@ -216,19 +209,41 @@ impl Case<'_> {
         }
     }
 
-    /// What Shaka is told with the same reasons; it looks at neither order nor target.
-    fn hint(&self, candidates: &Candidates<'_>) -> Option<Hint> {
+    /// What players are told that look at neither order nor target (Shaka): for the same reasons
+    /// where to start; under duress, whatever is known of them, to start with the least.
+    fn said(&self, candidates: &Candidates<'_>, kept: &Kept) -> Hints {
+        let floor = || filter::floor(self.manifest.ladder(), kept);
+        let is_hard = self.visit.edge.duress.load() == Load::Duress;
+        let may_start = self.mode != Mode::Off && !self.is_refreshed();
+        if is_hard && may_start {
+            return Hints {
+                bitrate_max_kbps: Some(floor().div_ceil(1000).max(1)),
+                duress: true,
+                ..Hints::default()
+            };
+        }
+        let hint = self.hint(candidates);
+        Hints {
+            throughput_kbps: hint.map(|(throughput, _)| throughput),
+            bitrate_max_kbps: hint.map(|(_, rated)| floor().max(rated).div_ceil(1000)),
+            duress: false,
+        }
+    }
+
+    /// What is believed, in kbit/s, and bit/s of the rung that Shaka should start with by that.
+    fn hint(&self, candidates: &Candidates<'_>) -> Option<(u64, u64)> {
         let belief = self.founded().ok()?;
         let rungs = candidates.sized(self.visit);
         let index = start::rung(belief, rtt(belief), rungs, Player::Shaka)?;
         let rated = rungs.get(index)?.rated;
-        let throughput = start::etp(rated);
-        let told = f64::from(u32::try_from(throughput).ok()?) * 1000.0;
-        // Nobody is told of a throughput that is not believed in.
-        (told.ln() <= belief.ln_mean).then(|| Hint {
-            throughput,
-            most: self.manifest.ladder().floor().max(rated).div_ceil(1000),
-        })
+        let believed = belief.bitrate() / 1000;
+        // Where the truth would not move it, nothing does.
+        (start::etp_least(rated) <= believed).then_some((believed, rated))
+    }
+
+    /// Whether a live manifest is asked for again by who plays it.
+    fn is_refreshed(&self) -> bool {
+        self.manifest.is_dynamic() && matches!(self.guest, Guest::Known { .. })
     }
 
     /// The belief that a hint may rest on.
@@ -239,7 +254,7 @@ impl Case<'_> {
         if self.guest.arm() == Some(Arm::Holdout) {
             return Err(Hinting::Holdout);
         }
-        if self.manifest.is_dynamic() && matches!(self.guest, Guest::Known { .. }) {
+        if self.is_refreshed() {
             return Err(Hinting::Refresh);
         }
         if !self.is_allowed() {

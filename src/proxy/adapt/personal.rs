@@ -9,15 +9,23 @@ use http::header::{
 };
 use pingora::http::ResponseHeader;
 
-use crate::proxy::adapt::decision::Hint;
+use crate::session::cmsd::Hints;
 
 /// A manifest made for one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::proxy) struct Personal {
     /// The manifest.
     pub(in crate::proxy) bytes: Vec<u8>,
-    /// What the player is told to start with.
-    pub(in crate::proxy) hint: Option<Hint>,
+    /// What the player is told beside it.
+    pub(in crate::proxy) said: Hints,
+}
+
+impl Personal {
+    /// One with which nothing more is said.
+    pub(super) fn unsaid(bytes: Vec<u8>) -> Self {
+        let said = Hints::default();
+        Self { bytes, said }
+    }
 }
 
 /// The field by which an edge speaks to players (CTA-5006).

@@ -13,7 +13,6 @@ use crate::cache::budget::hold;
 use crate::cache::object::{Object, RunError};
 use crate::cache::opened::Failure;
 use crate::cache::reader::Reader;
-use crate::life::duress::Load;
 use crate::limits::MANIFEST_BYTES_MAX;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::adapt::personal::{CMSD_DYNAMIC, Personal};
@@ -157,13 +156,8 @@ impl Visit<'_> {
         let mut header = headers::whole(stored).map_err(|_| respond::internal())?;
         let turned = personal::turn(&mut header, &made.bytes);
         turned.map_err(|_| respond::internal())?;
-        if let Some(hint) = made.hint {
-            let hints = Hints {
-                throughput_kbps: Some(hint.throughput),
-                bitrate_max_kbps: Some(hint.most),
-                duress: self.edge.duress.load() == Load::Duress,
-            };
-            let value = HeaderValue::try_from(cmsd::value(&self.edge.server.node, &hints));
+        if made.said != Hints::default() {
+            let value = HeaderValue::try_from(cmsd::value(&self.edge.server.node, &made.said));
             let value = value.map_err(|_| respond::internal())?;
             let inserted = header.insert_header(CMSD_DYNAMIC, value);
             inserted.map_err(|_| respond::internal())?;

@@ -1,0 +1,36 @@
+//! What players are told by a node that has more to do than it can do well.
+
+use tokio::net::TcpStream;
+
+use super::{builder, ladder, origin};
+
+#[tokio::test]
+async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
+    let origin = origin().await;
+    origin.put("/t/ladder.m3u8", ladder().into());
+    let edge = builder(&origin)
+        .set("server.max_connections", 20)
+        .set("site.adapt.holdout_percent", 50)
+        .run()
+        .await;
+    let calm = edge.get("/t/ladder.m3u8").await.whole(200);
+    assert_eq!(calm.header("cmsd-dynamic"), "", "nothing is known");
+    let url = edge.url("");
+    let address = url.strip_prefix("http://").unwrap();
+    let mut held = Vec::new();
+    while held.len() < 18 {
+        held.push(TcpStream::connect(address).await.unwrap());
+    }
+    edge.metric_reaches(("weir_duress", &[]), 1.0).await;
+    for _ in 0..8 {
+        let answer = edge.get("/t/ladder.m3u8").await.whole(200);
+        assert_eq!(
+            answer.header("cmsd-dynamic"),
+            "\"pop\";du;mb=800",
+            "whatever its arm"
+        );
+        assert!(answer.text().contains("3000000"), "the ladder stays");
+    }
+    let off = edge.get("/t/ladder.m3u8?mode=off").await.whole(200);
+    assert_eq!(off.header("cmsd-dynamic"), "");
+}
