@@ -9,7 +9,8 @@ async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
     let origin = origin().await;
     origin.put("/t/ladder.m3u8", ladder().into());
     let edge = builder(&origin)
-        .set("server.max_connections", 20)
+        .node("pop")
+        .set("server.max_connections", 100)
         .set("site.adapt.holdout_percent", 50)
         .run()
         .await;
@@ -18,7 +19,7 @@ async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
     let url = edge.url("");
     let address = url.strip_prefix("http://").unwrap();
     let mut held = Vec::new();
-    while held.len() < 18 {
+    while held.len() < 92 {
         held.push(TcpStream::connect(address).await.unwrap());
     }
     edge.metric_reaches(("weir_duress", &[]), 1.0).await;
