@@ -38,6 +38,7 @@ mod redis_faults;
 mod rules;
 mod sharing;
 mod shield;
+mod steering;
 mod telemetry;
 mod tiers;
 mod trickle;
