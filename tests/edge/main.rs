@@ -27,6 +27,7 @@ mod growing;
 mod http;
 mod known;
 mod lifetimes;
+mod measured;
 mod memory;
 mod operation;
 mod parts;
