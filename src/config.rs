@@ -204,6 +204,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Whether each request leaves a line (target `access`).
     pub access: bool,
+    /// Whether such a line names the client's address, rather than its network.
+    pub addresses: bool,
 }
 
 /// Form of log lines.

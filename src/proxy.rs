@@ -155,21 +155,23 @@ impl Drop for InFlight {
     }
 }
 
-/// Whether each request leaves a line.
+/// Whether each request leaves a line, and what of its client the line names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AccessLog {
-    /// It does.
-    On,
+    /// It does, with the client's address.
+    Addresses,
+    /// It does, with the network that the client is in.
+    Networks,
     /// It does not.
     Off,
 }
 
 impl From<&Config> for AccessLog {
     fn from(config: &Config) -> Self {
-        if config.log.access {
-            Self::On
-        } else {
-            Self::Off
+        match (config.log.access, config.log.addresses) {
+            (true, true) => Self::Addresses,
+            (true, false) => Self::Networks,
+            (false, _) => Self::Off,
         }
     }
 }

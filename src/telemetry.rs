@@ -2,7 +2,10 @@
 //!
 //! Pingora's lines join ours. Those by which it complains of one client (a handshake broken off, a
 //! viewer who left) are demoted to debug: on an edge they say nothing, many times a second, and an
-//! operator who reads errors must be able to believe them.
+//! operator who reads errors must be able to believe them. Addresses of clients are cut out of them:
+//! only access lines name clients, as the configuration says.
+
+use std::fmt::Arguments;
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_global_default;
@@ -95,10 +98,9 @@ impl log::Log for Bridge {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        if is_client_noise(record) {
-            self.tracer.log(&demoted(record));
-        } else {
-            self.tracer.log(record);
+        match complaint(record) {
+            Some(text) => self.tracer.log(&demoted(record, format_args!("{text}"))),
+            None => self.tracer.log(record),
         }
     }
 
@@ -107,10 +109,10 @@ impl log::Log for Bridge {
     }
 }
 
-fn demoted<'a>(record: &log::Record<'a>) -> log::Record<'a> {
+fn demoted<'a>(record: &log::Record<'a>, text: Arguments<'a>) -> log::Record<'a> {
     log::Record::builder()
         .level(log::Level::Debug)
-        .args(*record.args())
+        .args(text)
         .target(record.target())
         .module_path(record.module_path())
         .file(record.file())
@@ -118,15 +120,27 @@ fn demoted<'a>(record: &log::Record<'a>) -> log::Record<'a> {
         .build()
 }
 
-fn is_client_noise(record: &log::Record<'_>) -> bool {
+/// What a record says where it is a complaint about one client, without the client's address.
+fn complaint(record: &log::Record<'_>) -> Option<String> {
     if record.level() > log::Level::Warn || !record.target().starts_with("pingora") {
-        return false;
+        return None;
     }
     let text = record.args().to_string();
-    CLIENT_NOISE
+    let is_noise = CLIENT_NOISE
         .iter()
-        .any(|(target, start)| record.target().starts_with(target) && text.starts_with(start))
+        .any(|(target, start)| record.target().starts_with(target) && text.starts_with(start));
+    is_noise.then(|| match text.strip_prefix(FROM_CLIENT) {
+        Some(rest) => {
+            let why = rest.split_once(": ").map_or("", |(_, why)| why);
+            format!("{HANDSHAKE}: {why}")
+        }
+        None => text,
+    })
 }
+
+/// How Pingora begins the one complaint that names an address, and how it begins without.
+const FROM_CLIENT: &str = "Downstream handshake error from ";
+const HANDSHAKE: &str = "Downstream handshake error";
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +173,7 @@ mod tests {
             level: level.to_owned(),
             format: LogFormat::Text,
             access,
+            addresses: false,
         };
         let page = Page::default();
         let sink = page.clone();
@@ -220,6 +235,22 @@ mod tests {
             );
             let all = logged("debug", false, |bridge| pingora(bridge, target, text));
             assert_eq!(all, format!("DEBUG {target}: {text}\n"));
+        }
+    }
+
+    #[test]
+    fn no_line_names_the_address_of_a_client() {
+        let target = "pingora_core::services::listening";
+        for (address, why) in [
+            ("203.0.113.7:4711", "x: y"),
+            ("[2001:db8::7]:4711", "reset"),
+        ] {
+            let text = format!("Downstream handshake error from {address}: {why}");
+            let all = logged("trace", false, |bridge| pingora(bridge, target, &text));
+            assert_eq!(
+                all,
+                format!("DEBUG {target}: Downstream handshake error: {why}\n")
+            );
         }
     }
 

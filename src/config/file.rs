@@ -78,6 +78,7 @@ pub(super) struct Log {
     pub(super) level: Option<Given<String>>,
     pub(super) format: Option<Given<LogFormat>>,
     pub(super) access: Option<Given<bool>>,
+    pub(super) addresses: Option<Given<bool>>,
 }
 
 #[derive(Deserialize, Default)]

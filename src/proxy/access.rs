@@ -1,19 +1,27 @@
 //! The end of a request: its log line and its part of the metrics.
 //!
-//! The query is left out, since tokens live there; the path is logged as asked for.
+//! The query is left out, since tokens live there; the path is logged as asked for. It may name a
+//! session, so that beside it stands the client's network and no address, unless the operator wants
+//! it.
+
+use std::net::IpAddr;
 
 use http::StatusCode;
 use pingora::Error;
 use pingora::proxy::Session;
 
 use crate::metrics::{Class, Label, METRICS, Tier};
+use crate::proxy::AccessLog;
 use crate::proxy::exchange::Exchange;
+use crate::session::client::Subnet;
 
 /// What a finished request left behind.
 #[derive(Debug, PartialEq, Eq)]
 struct Ending<'a> {
     status: u16,
     path: &'a str,
+    /// As much of the client's address as is logged.
+    client: Option<String>,
     /// `complete`, or what cut the answer short.
     end: &'static str,
 }
@@ -23,17 +31,29 @@ pub(super) fn finish(
     session: &Session,
     exchange: &Exchange,
     error: Option<&Error>,
-    log: super::AccessLog,
+    log: AccessLog,
 ) {
     let ending = Ending {
         status: written(session).map_or(0, |status| status.as_u16()),
         path: path_of(session.req_header().raw_path()),
+        client: exchange.client.and_then(|address| log.shown(address)),
         end: end_of(error, exchange.protocol == super::watch::Protocol::Http2),
     };
     let bytes = u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX);
     count(exchange, ending.status, bytes);
-    if log == super::AccessLog::On {
+    if log != AccessLog::Off {
         write(session, exchange, &ending, bytes);
+    }
+}
+
+impl AccessLog {
+    /// What a line says of an address.
+    fn shown(self, address: IpAddr) -> Option<String> {
+        match self {
+            Self::Addresses => Some(address.to_string()),
+            Self::Networks => Some(Subnet::of(address).to_string()),
+            Self::Off => None,
+        }
     }
 }
 
@@ -61,7 +81,7 @@ fn write(session: &Session, exchange: &Exchange, ending: &Ending<'_>, bytes: u64
     tracing::info!(
         target: "access",
         id = exchange.id,
-        client = exchange.client.map(tracing::field::display),
+        client = ending.client.as_ref().map(tracing::field::display),
         site = exchange.site().map_or("-", |site| &site.name),
         method = session.req_header().method.as_str(),
         path = ending.path,
@@ -139,6 +159,18 @@ mod tests {
         ];
         for (target, path) in cases {
             assert_eq!(path_of(target), path);
+        }
+    }
+
+    #[test]
+    fn a_line_names_the_network_unless_addresses_are_wanted() {
+        let address = "203.0.113.7".parse().unwrap();
+        for (log, shown) in [
+            (AccessLog::Addresses, Some("203.0.113.7")),
+            (AccessLog::Networks, Some("203.0.113.0/24")),
+            (AccessLog::Off, None),
+        ] {
+            assert_eq!(log.shown(address).as_deref(), shown);
         }
     }
 

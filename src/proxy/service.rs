@@ -2,6 +2,8 @@
 //!
 //! - `/.weir/steering/hls` and `/.weir/steering/dash`: the Content Steering document, on sites that
 //!   configure one. Asking for it is a report of throughput.
+//! - `/.weir/load`, on the same sites: 204 while players are welcome, 503 while they had better go
+//!   elsewhere. Other `PoP`s ask it, as the health of the pathway that leads here.
 //! - `/.weir/cmcd`: events that players post (CTA-5004-A, event mode).
 //!
 //! Nothing here reaches an origin or a cache, and no answer may be kept.
@@ -9,12 +11,15 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CONTENT_TYPE, HeaderMap};
+use http::header::{
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue,
+};
 use http::{Method, StatusCode};
 use pingora::proxy::Session;
 
 use crate::clock;
 use crate::http::cors;
+use crate::life::duress::Load;
 use crate::limits::REPORT_BYTES_MAX;
 use crate::metrics::{METRICS, Outcome, Posted, Told};
 use crate::proxy::Edge;
@@ -34,6 +39,7 @@ const EVENTS: &str = "application/cmcd";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
     Steering(Protocol),
+    Load,
     Collector,
 }
 
@@ -45,13 +51,14 @@ impl Service {
         match path.strip_prefix(SERVICE)? {
             "steering/hls" => Some(Self::Steering(Protocol::Hls)),
             "steering/dash" => Some(Self::Steering(Protocol::Dash)),
+            "load" => Some(Self::Load),
             _ => None,
         }
     }
 
     fn methods(self) -> &'static [Method] {
         match self {
-            Self::Steering(_) => &[Method::GET, Method::HEAD, Method::OPTIONS],
+            Self::Steering(_) | Self::Load => &[Method::GET, Method::HEAD, Method::OPTIONS],
             Self::Collector => &[Method::POST, Method::OPTIONS],
         }
     }
@@ -80,6 +87,7 @@ pub(super) async fn answer(
     }
     match service {
         Service::Steering(protocol) => steer(protocol, exchange, edge, route),
+        Service::Load => load(edge, route),
         Service::Collector => collect(session, exchange, edge, route).await,
     }
 }
@@ -123,6 +131,21 @@ fn steer(protocol: Protocol, exchange: &Exchange, edge: &Edge, route: &Route) ->
     let reload = format!("{session}{}", route.origin_path);
     let document = steering::document(steering, &asked, &standing, &reload);
     Answer::document(protocol.content_type(), document)
+}
+
+/// Says what steering goes by. Draining is duress too.
+fn load(edge: &Edge, route: &Route) -> Answer {
+    if route.site.adapt.steering.is_none() {
+        return unknown();
+    }
+    let (status, text) = match edge.duress.load() {
+        Load::Well => (StatusCode::NO_CONTENT, ""),
+        Load::Duress => (StatusCode::SERVICE_UNAVAILABLE, "under duress"),
+    };
+    let mut answer = Answer::new(status, text, Outcome::Local);
+    let no_store = HeaderValue::from_static("no-store");
+    answer.fields.push((CACHE_CONTROL, no_store));
+    answer
 }
 
 /// Takes posted events in. They name their session themselves, since posts come from anywhere; what

@@ -12,6 +12,7 @@
 //! And it owns the socket whose figures the connection's meter reads: when bytes come, which is
 //! when a request does, and before bytes go, which is when there is room for more of a long answer.
 
+use std::fmt;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,7 +37,6 @@ use crate::session::tcp_info;
 const PREFACE_START: &[u8] = b"PRI ";
 
 /// A client's stream that reports to the connection's watch.
-#[derive(Debug)]
 pub(super) struct Wire {
     stream: Stream,
     /// That of the stream, and so open while the stream lives.
@@ -87,6 +87,13 @@ impl Wire {
         if let Poll::Ready(Ok(count)) = result {
             self.watch.bytes_went(*count);
         }
+    }
+}
+
+/// Pingora logs streams, and what lies below knows addresses: this one's, and the gate's of all.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").finish_non_exhaustive()
     }
 }
 

@@ -75,7 +75,7 @@ impl Sessions {
     }
 
     /// Ends silent sessions and counts how they played.
-    fn tidy(&self, now: UnixMillis) {
+    pub(super) fn tidy(&self, now: UnixMillis) {
         let (ended, known) = {
             let mut knowledge = self.knowledge();
             knowledge.tidy(TIDY_MAX, now);

@@ -175,6 +175,35 @@ fn priors_can_be_switched_off() {
     }
 }
 
+#[test]
+fn hints_stop_when_the_players_they_are_given_to_report_worse_playback() {
+    let node = alone("");
+    let now = UnixMillis(1_800_000_000_000);
+    let client = node.client(address(), b"player", now);
+    let segment = |bitrate: u64| Report {
+        bitrate: Some(bitrate),
+        duration: Some(Duration::from_secs(4)),
+        object_type: Some("v".to_owned()),
+        ..Report::default()
+    };
+    for nth in 0..250 {
+        for (arm, bitrate) in [(Arm::Hinted, 1_000_000), (Arm::Holdout, 3_000_000)] {
+            let who = node.mint("films", arm, now).who;
+            for _ in 0..3 {
+                let report = segment(bitrate + nth * 1000);
+                node.reported("films", who, &client, &report, now);
+            }
+        }
+    }
+    node.tidy(now);
+    assert!(node.hints_allowed("films", now), "they still play");
+    let over = now.after(2 * limits::SESSION_SILENCE_MAX);
+    node.tidy(over);
+    assert!(!node.hints_allowed("films", over));
+    let tomorrow = over.after(Duration::from_secs(24 * 3600));
+    assert!(node.hints_allowed("films", tomorrow));
+}
+
 /// A node that shares; its tasks end with it.
 struct Node {
     sessions: Arc<Sessions>,

@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod edge;
 pub(crate) mod files;
+pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod metrics;
 pub(crate) mod ports;

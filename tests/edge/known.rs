@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
+use weir::clock::{self, UnixMillis};
+use weir::session::holdout::Arm;
+use weir::session::id::SessionId;
+use weir::session::secret::Key;
 
 use crate::harness::client::{Answer, Protocol};
 use crate::harness::edge::{Builder, Edge};
@@ -35,6 +39,9 @@ const RECALL_MAX: Duration = Duration::from_secs(10);
 
 /// What a shared secret must be at least as long as.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// How long an id is good for.
+const ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 fn master() -> String {
     let rungs = LADDER.map(|(name, bandwidth)| {
@@ -193,6 +200,64 @@ fn assert_estimated(session: &Value, kbps: u64) {
     let estimate = session["estimate"]["bits_per_second"].as_u64();
     let off = estimate.unwrap_or(0).abs_diff(kbps * 1000);
     assert!(off <= kbps, "{kbps} kbit/s were said: {session}");
+}
+
+#[tokio::test]
+async fn players_are_heard_in_fields_as_in_the_query() {
+    let origin = origin().await;
+    let edge = builder(&origin).run().await;
+    let query = "?CMCD=bl%3D7000%2Cbr%3D1300%2Cmtp%3D3000%2Cot%3Dv";
+    let fields = [
+        ("cmcd-object", "br=1300,ot=v"),
+        ("cmcd-request", "bl=7000,mtp=3000"),
+    ];
+    for (count, (query, fields)) in [(query, &[][..]), ("", &fields[..])]
+        .into_iter()
+        .enumerate()
+    {
+        let own = session(&get_as(&edge, PLAYER, "/t/master.m3u8").await.text());
+        let mut request = edge.request("GET", &format!("/{own}/t/1.m4s{query}"));
+        for (name, value) in fields {
+            request = request.header(name, value);
+        }
+        assert_same(&request.send().await.whole(200).body, &bytes(1, 3000));
+        let rows = sessions(&edge).await;
+        assert_eq!(rows.len(), count + 1, "{rows:?}");
+        let row = &rows[0];
+        assert_estimated(row, SAID);
+        assert_eq!(row["rung_bits_per_second"], 1_300_000, "{row}");
+        assert_eq!(row["buffer_millis"], 7000, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_id_plays_on_and_counts_for_nobody() {
+    let origin = origin().await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, SECRET).unwrap();
+    let edge = builder(&origin).set("session.secret_file", secret.display().to_string());
+    let edge = edge.run().await;
+    let id = |minted: UnixMillis| {
+        let key = Key::new(SECRET.as_bytes());
+        SessionId::mint(&key, "default", 7, Arm::Hinted, minted).spell()
+    };
+    let now = clock::now();
+    let (fresh, expired) = (id(now), id(now.before(ID_LIFE + Duration::from_secs(120))));
+    for (id, is_read) in [(&fresh, true), (&expired, false)] {
+        let refused = edge.metric("weir_session_ids_refused_total", &[]).await;
+        let target = format!("/~{id}/t/1.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv");
+        let answer = get_as(&edge, PLAYER, &target).await;
+        assert_same(&answer.body, &bytes(1, 3000));
+        let after = edge.metric("weir_session_ids_refused_total", &[]).await;
+        assert_eq!(after == refused, is_read, "{id}");
+        let text = get_as(&edge, PLAYER, &format!("/~{id}/t/master.m3u8"))
+            .await
+            .text();
+        let given = text.lines().find(|line| line.starts_with("/~"));
+        let goes_on = given.is_none_or(|line| line.starts_with(&format!("/~{id}/")));
+        assert_eq!(goes_on, is_read, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -274,6 +274,31 @@ async fn the_log_has_a_line_for_each_request_with_its_id() {
     );
 }
 
+#[tokio::test]
+async fn no_line_of_the_log_names_the_address_of_a_client() {
+    let files = files::start();
+    files.put("/logged.m4s", b"body");
+    let builder = edge::new().origin(&files).set("log.access", true);
+    let edge = builder.set("log.level", "debug").run().await;
+    edge.get("/logged.m4s").await.whole(200);
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        edge.over(protocol).raw(b"no request\r\n\r\n").await;
+    }
+    for words in [
+        "client=127.0.0.0/24",
+        "Invalid request header from",
+        "Downstream handshake error:",
+    ] {
+        eventually(words, Duration::from_secs(5), || async {
+            edge.log().contains(words)
+        })
+        .await;
+        let log = edge.log();
+        let mut lines = log.lines().filter(|line| line.contains(words));
+        assert!(lines.all(|line| !line.contains("127.0.0.1")), "{log}");
+    }
+}
+
 async fn check(text: &str) -> process::Output {
     let dir = process::scratch("check");
     let path = dir.path().join("weir.toml");

@@ -100,6 +100,10 @@ impl Check<'_> {
                 .unwrap_or(LogFormat::Text),
             // Off: thousands of lines a second are for those who have a place for them.
             access: self.value("log.access", shape.access).unwrap_or(false),
+            // Off: a path may name a session, and beside an address it would say who watched what.
+            addresses: self
+                .value("log.addresses", shape.addresses)
+                .unwrap_or(false),
         }
     }
 

@@ -218,6 +218,10 @@ fn wrong_process_settings_are_named() {
         ),
         ("log.access = 1", "log.access = 1: expected true or false"),
         (
+            "log.addresses = 1",
+            "log.addresses = 1: expected true or false",
+        ),
+        (
             "purge.lease = \"500ms\"",
             "purge.lease = \"500ms\": expected a duration of at least \"1s\"",
         ),

@@ -327,3 +327,137 @@ fn rtt(belief: &Belief) -> Option<Duration> {
     let millis = belief.rtt_millis?;
     Duration::try_from_secs_f64(millis / 1000.0).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use http::{HeaderMap, Method, Version};
+
+    use super::*;
+    use crate::cache::ask::Source;
+    use crate::cache::engine::Engine;
+    use crate::clock;
+    use crate::config::Config;
+    use crate::life::duress::Duress;
+    use crate::limits::SESSION_SILENCE_MAX;
+    use crate::manifest::hls::Multivariant;
+    use crate::origin::build;
+    use crate::prefetch::Prefetch;
+    use crate::proxy::{Edge, Parts};
+    use crate::purge::log::Purges;
+    use crate::purge::log::heartbeat::NodeInfo;
+    use crate::route::{self, Head};
+    use crate::session::Sessions;
+    use crate::session::client::Client;
+    use crate::session::cmcd::Report;
+    use crate::session::pathways::Pathways;
+
+    const CONFIG: &str = "[[site]]\nname = \"films\"\nhosts = [\"*\"]\norigin = \"file:///tmp\"\n\
+        adapt.holdout_percent = 0\n";
+
+    const LADDER: &[u8] = b"#EXTM3U\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=800000,CODECS=\"avc1.4d401e\"\nlow.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1600000,CODECS=\"avc1.4d401e\"\nmiddle.m3u8\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=3000000,CODECS=\"avc1.4d401e\"\nhigh.m3u8\n";
+
+    fn edge() -> Edge {
+        let config = Config::parse(CONFIG, Path::new("/")).unwrap();
+        let source = |site| Source {
+            site: Arc::clone(site),
+            origin: build::build(site).unwrap(),
+        };
+        let sources: Vec<_> = config.sites.iter().map(source).map(Arc::new).collect();
+        let node = NodeInfo {
+            node: "edge".to_owned(),
+            version: String::new(),
+            addresses: Vec::new(),
+        };
+        let purges = Purges::new(None, &config.purge, node);
+        let engine = Engine::new(64 << 20, None, purges);
+        let duress = Arc::<Duress>::default();
+        let parts = Parts {
+            prefetch: Prefetch::new(Arc::clone(&engine), &sources, Arc::clone(&duress)),
+            engine,
+            sessions: Sessions::new(&config, None),
+            pathways: Pathways::new(&config.sites),
+            duress,
+            flights: Arc::default(),
+        };
+        Edge::new(&config, &sources, parts)
+    }
+
+    /// What is decided for a client that is known to be fast: the hinted start, or why there is
+    /// none.
+    fn start(edge: &Edge) -> Result<usize, Hinting> {
+        let head = Head {
+            method: &Method::GET,
+            version: Version::HTTP_11,
+            target: "/t/master.m3u8",
+            authority: Some("edge.test"),
+            accept: None,
+        };
+        let headers = HeaderMap::new();
+        let now = clock::now();
+        let visit = Visit {
+            edge,
+            route: route::route(&edge.sites, &head).unwrap(),
+            headers: &headers,
+            host: head.authority,
+            address: None,
+            active: None,
+            bearer: None,
+            now,
+        };
+        let manifest = Parsed::Hls(Multivariant::parse(LADDER).unwrap());
+        let guest = visit.guest(Mode::Hint, &manifest);
+        let case = Case {
+            visit: &visit,
+            kind: ManifestKind::Hls,
+            manifest: &manifest,
+            choice: &Choice::default(),
+            filter: &Filter::default(),
+            mode: Mode::Hint,
+            guest: &guest,
+            belief: Some(Belief {
+                ln_mean: 3e7_f64.ln(),
+                variance: 0.01,
+                rtt_millis: Some(20.0),
+                at: now,
+            }),
+        };
+        let decision = case.decide().unwrap();
+        case.founded()?;
+        decision.plan.start.ok_or(Hinting::Unknown)
+    }
+
+    /// Ends so many sessions of each arm, those with hints at a third of the bit rate.
+    async fn ended(sessions: &Arc<Sessions>, count: u64) {
+        let past = clock::now().before(2 * SESSION_SILENCE_MAX);
+        for nth in 0..count {
+            for (arm, bitrate) in [(Arm::Hinted, 1_000_000), (Arm::Holdout, 3_000_000)] {
+                let who = sessions.mint("films", arm, past).who;
+                let report = Report {
+                    bitrate: Some(bitrate + nth * 1000),
+                    duration: Some(Duration::from_secs(20)),
+                    ..Report::default()
+                };
+                sessions.reported("films", who, &Client::default(), &report, past);
+            }
+        }
+        // The first turn is taken at once.
+        let turn = tokio::time::timeout(Duration::from_millis(1), sessions.run());
+        assert!(turn.await.is_err(), "it goes on until it is dropped");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hints_that_made_playback_worse_are_given_no_more() {
+        let edge = edge();
+        assert!(start(&edge).is_ok(), "{:?}", start(&edge));
+        ended(&edge.sessions, 100).await;
+        assert!(start(&edge).is_ok(), "too few to say");
+        ended(&edge.sessions, 200).await;
+        assert_eq!(start(&edge), Err(Hinting::Stopped));
+    }
+}

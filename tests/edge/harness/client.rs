@@ -156,6 +156,17 @@ impl Client {
         self
     }
 
+    /// Where the server is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Goes by another address to the same server.
+    pub(crate) fn by(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
     /// A request on a connection of its own.
     pub(crate) fn request(&self, method: &str, target: &str) -> Request {
         Request {
