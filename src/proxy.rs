@@ -5,6 +5,7 @@
 //! engine's business; `storage` hands its answers to Pingora.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,6 +58,8 @@ pub struct Edge {
     sessions: Arc<Sessions>,
     /// Whether the kernel is asked what connections carry.
     metered: bool,
+    /// Makes marks of what requests say of themselves: nobody can tell what they are of.
+    marks: RandomState,
     prefetch: Arc<Prefetch>,
     pathways: Arc<Pathways>,
     duress: Arc<Duress>,
@@ -102,6 +105,7 @@ impl Edge {
             engine: parts.engine,
             sessions: parts.sessions,
             metered: config.session.tcp_info,
+            marks: RandomState::new(),
             prefetch: parts.prefetch,
             pathways: parts.pathways,
             duress: parts.duress,

@@ -1,6 +1,6 @@
 //! Whose session an answer is made for.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use crate::config::adapt::{Carrier, Mode};
 use crate::manifest::uri::{Rebase, Relative};
@@ -86,13 +86,11 @@ impl Visit<'_> {
         Guest::New { id, text }
     }
 
-    /// The same for requests of one client for one manifest: a balancer's connection has many.
+    /// The same for requests of one connection, and so of one address, for one manifest by one
+    /// user agent.
     fn mark(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.route.key.as_str().hash(&mut hasher);
-        self.address.hash(&mut hasher);
-        self.user_agent().hash(&mut hasher);
-        hasher.finish()
+        let asked = (self.route.key.as_str(), self.user_agent());
+        self.edge.marks.hash_one(asked)
     }
 
     /// The arm of a session that begins. Where its requests are told by what they come from, they
