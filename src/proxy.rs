@@ -13,6 +13,7 @@ use http::{HeaderValue, Version};
 
 use crate::cache::ask::Source;
 use crate::cache::engine::Engine;
+use crate::config::adapt::Carrier;
 use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
@@ -56,7 +57,8 @@ pub mod wire;
 pub struct Edge {
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
-    /// Whether the kernel is asked what connections carry.
+    /// Whether connections are clients' own, and not a balancer's: then the kernel is asked what
+    /// they carry.
     metered: bool,
     /// Makes marks of what requests say of themselves: nobody can tell what they are of.
     marks: RandomState,
@@ -127,6 +129,12 @@ impl Edge {
             access_log: AccessLog::from(config),
             nothing: Fields::none(),
         }
+    }
+
+    /// Whether what a connection was given tells whose its next request is: no id travels for that,
+    /// and who asks by it is one client. Of forwarded addresses none is believed.
+    fn goes_by_connection(&self, site: &Site) -> bool {
+        self.metered && site.adapt.session == Carrier::Connection
     }
 }
 

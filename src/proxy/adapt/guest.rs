@@ -52,13 +52,13 @@ impl Visit<'_> {
     /// The session that this answer belongs to, a new one where the request names none.
     ///
     /// Where no id travels, a live manifest is asked for again by the same connection: that is no
-    /// session that begins.
+    /// session that begins, if the connection is the client's own.
     pub(super) fn guest(&self, mode: Mode, manifest: &Parsed<'_>) -> Guest {
         if mode == Mode::Off || self.carrier() == Carrier::Off {
             return Guest::Nobody;
         }
-        let is_asked_again = self.carrier() == Carrier::Connection && manifest.is_dynamic();
-        let active = self.active.filter(|_| is_asked_again);
+        let may_go_on = self.edge.goes_by_connection(&self.route.site) && manifest.is_dynamic();
+        let active = self.active.filter(|_| may_go_on);
         let viewing = active.map(|active| (active, self.mark()));
         let viewed = || viewing.and_then(|(active, mark)| active.viewing(mark, self.now));
         let asked = self.route.session.clone().or_else(viewed);
@@ -86,11 +86,9 @@ impl Visit<'_> {
         Guest::New { id, text }
     }
 
-    /// The same for requests of one connection, and so of one address, for one manifest by one
-    /// user agent.
+    /// The same for requests for one manifest.
     fn mark(&self) -> u64 {
-        let asked = (self.route.key.as_str(), self.user_agent());
-        self.edge.marks.hash_one(asked)
+        self.edge.marks.hash_one(self.route.key.as_str())
     }
 
     /// The arm of a session that begins. Where its requests are told by what they come from, they
