@@ -50,7 +50,7 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     let mark = asks.mark();
     let active = exchange.active.as_ref();
     if let Some(active) = active.filter(|_| edge.goes_by_connection(&route.site)) {
-        active.asked_by(edge.marks.hash_one(asks.agent));
+        active.asked_by(edge.marks.hash_one(asks.agent), asks.now);
     }
     // The requests of a connection are nearly always of one session.
     let known = active.and_then(|active| active.bearer(mark));

@@ -304,14 +304,14 @@ impl Active {
     }
 
     /// Notes which user agent asks; of equal mark are those of one.
-    pub(super) fn asked_by(&self, agent: u64) {
-        self.0.viewing().asked_by(agent);
+    pub(super) fn asked_by(&self, agent: u64, now: UnixMillis) {
+        self.0.viewing().asked_by(agent, now);
     }
 
     /// The session that this connection's last live manifest told, where one with this mark goes
     /// on with it.
-    pub(super) fn viewing(&self, mark: u64, now: UnixMillis) -> Option<String> {
-        self.0.viewing().session(mark, now).map(str::to_owned)
+    pub(super) fn viewing(&self, mark: u64) -> Option<String> {
+        self.0.viewing().session(mark).map(str::to_owned)
     }
 
     /// Notes the session that a live manifest tells, where one user agent has asked alone.

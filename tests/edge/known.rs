@@ -388,7 +388,14 @@ async fn a_live_mpd_asked_for_again_by_a_connection_goes_on_with_its_session() {
         let other = read("/other/manifest.mpd").await.0;
         assert_ne!(told(&other), own);
         let elsewhere = edge.over(protocol).get("/live/manifest.mpd").await;
-        assert_ne!(told(&elsewhere.whole(200).text()), own);
+        let elsewhere = told(&elsewhere.whole(200).text());
+        assert_ne!(elsewhere, own);
+
+        let goes_on = told(&read("/live/manifest.mpd").await.0);
+        let forged = read("/~forged/live/manifest.mpd").await.0;
+        assert_eq!(told(&forged), goes_on, "what names nothing changes nothing");
+        let named = format!("/~{elsewhere}/live/manifest.mpd");
+        assert_eq!(told(&read(&named).await.0), elsewhere, "what names does");
     }
     let rows = sessions(&edge).await;
     assert_eq!(
