@@ -136,10 +136,10 @@ impl<'a> Mpd<'a> {
                 edits.remove(&self.tree, patch);
             }
         }
-        let mut copy = edits.begin(self.tree.text);
+        let mut rewrite = edits.begin(self.tree.text);
         if let Some(pruning) = &pruning {
-            pruning.reduce(&mut copy);
+            pruning.reduce(&mut rewrite);
         }
-        copy.end()
+        rewrite.end()
     }
 }
