@@ -393,6 +393,10 @@ pub const MPD_DEPTH_MAX: usize = 32;
 /// periods with ten rungs each.
 pub const MPD_ELEMENTS_MAX: usize = 65_536;
 
+/// Most attributes of a tag of an MPD that is read: the schema has 40 for an adaptation set. Each is
+/// compared with those before it, and those of a set are gone through for each of its rungs.
+pub const MPD_ATTRIBUTES_MAX: usize = 64;
+
 const _: () = assert!(
     0 < SESSIONS_CLAIMED_MIN && SESSIONS_CLAIMED_MIN < SESSIONS_MAX,
     "a full table has a session that another of its kind can take the place of"

@@ -5,6 +5,7 @@
 //! engine's business; `storage` hands its answers to Pingora.
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +13,7 @@ use http::{HeaderValue, Version};
 
 use crate::cache::ask::Source;
 use crate::cache::engine::Engine;
+use crate::config::adapt::Carrier;
 use crate::config::{Config, Site};
 use crate::http::forward::Fields;
 use crate::http::via;
@@ -55,8 +57,11 @@ pub mod wire;
 pub struct Edge {
     engine: Arc<Engine>,
     sessions: Arc<Sessions>,
-    /// Whether the kernel is asked what connections carry.
+    /// Whether connections are clients' own, and not a balancer's: then the kernel is asked what
+    /// they carry.
     metered: bool,
+    /// Makes marks of what requests say of themselves: nobody can tell what they are of.
+    marks: RandomState,
     prefetch: Arc<Prefetch>,
     pathways: Arc<Pathways>,
     duress: Arc<Duress>,
@@ -102,6 +107,7 @@ impl Edge {
             engine: parts.engine,
             sessions: parts.sessions,
             metered: config.session.tcp_info,
+            marks: RandomState::new(),
             prefetch: parts.prefetch,
             pathways: parts.pathways,
             duress: parts.duress,
@@ -123,6 +129,12 @@ impl Edge {
             access_log: AccessLog::from(config),
             nothing: Fields::none(),
         }
+    }
+
+    /// Whether what a connection was given tells whose its next request is: no id travels for that,
+    /// and who asks by it is one client. Of forwarded addresses none is believed.
+    fn goes_by_connection(&self, site: &Site) -> bool {
+        self.metered && site.adapt.session == Carrier::Connection
     }
 }
 

@@ -147,7 +147,8 @@ pub struct Session {
     /// What ids are signed and addresses are hashed with; `None` for a secret that the nodes share
     /// by Redis, or of this process.
     pub secret: Option<Secret>,
-    /// Whether the kernel's TCP figures are read: not behind a balancer that ends connections.
+    /// Whether the kernel's TCP figures are read, and connections tell whose requests are: not
+    /// behind a balancer that ends connections.
     pub tcp_info: bool,
     /// Whether what an earlier session has shown is used for the next one of the same client.
     pub priors: bool,

@@ -58,7 +58,8 @@ pub enum Error {
     #[error("nested too deeply")]
     TooDeep,
     /// It is larger than [`crate::limits::MPD_BYTES_MAX`], or has more elements than
-    /// [`crate::limits::MPD_ELEMENTS_MAX`] or in one set more representations than
+    /// [`crate::limits::MPD_ELEMENTS_MAX`], in one tag more attributes than
+    /// [`crate::limits::MPD_ATTRIBUTES_MAX`] or in one set more representations than
     /// [`REPRESENTATIONS_MAX`].
     #[error("too large")]
     TooLarge,
@@ -135,10 +136,10 @@ impl<'a> Mpd<'a> {
                 edits.remove(&self.tree, patch);
             }
         }
-        let mut copy = edits.begin(self.tree.text);
+        let mut rewrite = edits.begin(self.tree.text);
         if let Some(pruning) = &pruning {
-            pruning.reduce(&mut copy);
+            pruning.reduce(&mut rewrite);
         }
-        copy.end()
+        rewrite.end()
     }
 }

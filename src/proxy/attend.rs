@@ -4,7 +4,7 @@
 //! asks now. Sites whose manifests are left alone measure nobody, and a cache that asks for many
 //! is no client.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -49,6 +49,9 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     };
     let mark = asks.mark();
     let active = exchange.active.as_ref();
+    if let Some(active) = active.filter(|_| edge.goes_by_connection(&route.site)) {
+        active.asked_by(edge.marks.hash_one(asks.agent), asks.now);
+    }
     // The requests of a connection are nearly always of one session.
     let known = active.and_then(|active| active.bearer(mark));
     let bearer = known.unwrap_or_else(|| asks.bearer());
@@ -99,17 +102,13 @@ struct Asks<'a> {
 }
 
 impl Asks<'_> {
-    /// The same for requests that say the same; anew each hour, since ids expire and the hashes of
-    /// addresses change.
+    /// The same for requests of one connection, and so of one address, that say the same; anew
+    /// each hour, since ids expire and the hashes of addresses change.
     fn mark(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.route.site.name.hash(&mut hasher);
-        self.route.session.hash(&mut hasher);
-        self.address.hash(&mut hasher);
-        self.agent.hash(&mut hasher);
-        self.sid.hash(&mut hasher);
-        (self.now.0 / HOUR_MILLIS).hash(&mut hasher);
-        hasher.finish()
+        let asked = (&self.route.site.name, &self.route.session);
+        let hour = self.now.0 / HOUR_MILLIS;
+        let marks = &self.edge.marks;
+        marks.hash_one((asked, self.agent, self.sid, hour))
     }
 
     fn bearer(&self) -> Bearer {

@@ -303,13 +303,18 @@ impl Active {
         self.0.is_metered().then(|| self.0.meter().take())?
     }
 
-    /// The session that this connection's last live manifest told, where one with this mark goes
-    /// on with it.
-    pub(super) fn viewing(&self, mark: u64, now: UnixMillis) -> Option<String> {
-        self.0.viewing().session(mark, now).map(str::to_owned)
+    /// Notes which user agent asks; of equal mark are those of one.
+    pub(super) fn asked_by(&self, agent: u64, now: UnixMillis) {
+        self.0.viewing().asked_by(agent, now);
     }
 
-    /// Notes the session that a live manifest tells.
+    /// The session that this connection's last live manifest told, where one with this mark goes
+    /// on with it.
+    pub(super) fn viewing(&self, mark: u64) -> Option<String> {
+        self.0.viewing().session(mark).map(str::to_owned)
+    }
+
+    /// Notes the session that a live manifest tells, where one user agent has asked alone.
     pub(super) fn views(&self, mark: u64, session: &str, now: UnixMillis) {
         self.0.viewing().given(mark, session, now);
     }

@@ -88,8 +88,8 @@ impl<'a> Choices<'a> {
         }
         let first = self.bounds.len();
         for attribute in tree.attributes(element) {
-            if let Some((of, is_least)) = bound(attribute.name) {
-                self.bind(tree, (&attribute, of, is_least), rungs.clone());
+            if let Some((end, of)) = bound(attribute.name) {
+                self.bind(tree, (&attribute, end, of), rungs.clone());
             }
         }
         self.sets.push(Choice {
@@ -103,7 +103,7 @@ impl<'a> Choices<'a> {
     fn bind<'t>(
         &mut self,
         tree: &'t Tree<'a>,
-        (bound, of, is_least): (&Attribute<'a>, &str, bool),
+        (bound, end, of): (&Attribute<'a>, End, &str),
         rungs: impl Iterator<Item = (usize, &'t Element<'a>)>,
     ) where
         'a: 't,
@@ -112,7 +112,11 @@ impl<'a> Choices<'a> {
         self.sizes.extend(rungs.map(|(rung, element)| {
             let found = tree.attribute(element, of).and_then(|own| {
                 let size = picture::pictures(&own.text())?;
-                Some((own.raw, if is_least { size } else { -size }))
+                let rank = match end {
+                    End::Least => size,
+                    End::Most => -size,
+                };
+                Some((own.raw, rank))
             });
             let (text, rank) = found.unwrap_or((bound.raw, f64::NEG_INFINITY));
             Size { rung, text, rank }
@@ -127,12 +131,20 @@ impl<'a> Choices<'a> {
     }
 }
 
-/// The attribute of representations that an attribute of their set bounds, and whether it names
-/// the least.
-fn bound(name: &str) -> Option<(&'static str, bool)> {
-    let (is_least, name) = match name.split_at_checked(3)? {
-        ("min", name) => (true, name),
-        ("max", name) => (false, name),
+/// From which end something is bound.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// None has less.
+    Least,
+    /// None has more.
+    Most,
+}
+
+/// What an attribute of a set bounds: from which end, and which attribute of its representations.
+fn bound(name: &str) -> Option<(End, &'static str)> {
+    let (end, name) = match name.split_at_checked(3)? {
+        ("min", name) => (End::Least, name),
+        ("max", name) => (End::Most, name),
         _ => return None,
     };
     let of = match name {
@@ -142,5 +154,5 @@ fn bound(name: &str) -> Option<(&'static str, bool)> {
         "FrameRate" => "frameRate",
         _ => return None,
     };
-    Some((of, is_least))
+    Some((end, of))
 }

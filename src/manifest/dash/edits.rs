@@ -113,13 +113,14 @@ impl<'e> Edits<'e> {
     }
 
     /// Begins to make all edits. One within a span that another one replaces is void.
-    pub(super) fn begin<'c>(&'c mut self, text: &'c str) -> Copy<'c> {
+    pub(super) fn begin<'c>(&'c mut self, text: &'c str) -> Rewrite<'c> {
         // What is inserted at a place comes before what is replaced from there on.
         self.list
             .sort_by_key(|edit| (edit.span.start, edit.span.end, edit.rank));
-        Copy {
+        Rewrite {
             text: text.as_bytes(),
             edits: &self.list,
+            called: 0,
             at: 0,
             written: Vec::with_capacity(text.len().saturating_add(self.added)),
         }
@@ -130,18 +131,22 @@ impl<'e> Edits<'e> {
 ///
 /// Replacements that are known in the order of the text are made at once, beside the edits that
 /// have been gathered: of those there may be thousands.
-pub(super) struct Copy<'c> {
+pub(super) struct Rewrite<'c> {
     text: &'c [u8],
     /// Edits to be made yet, in the order of the text.
     edits: &'c [Edit<'c>],
+    /// Where the span of the last call begins.
+    called: usize,
     /// What is before is done.
     at: usize,
     written: Vec<u8>,
 }
 
-impl<'c> Copy<'c> {
+impl<'c> Rewrite<'c> {
     /// Puts text in place of a span that is not before that of the last call.
     pub(super) fn replace(&mut self, span: &Range<usize>, text: &str) {
+        debug_assert!(self.called <= span.start, "out of order, and so void");
+        self.called = span.start;
         while let Some((edit, rest)) = self.edits.split_first()
             && edit.span.start <= span.start
         {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::choices::{Bound, Choice, Choices};
-use super::edits::{Copy, Edits};
+use super::edits::{Edits, Rewrite};
 use super::offer::{Kind, Offer, Set};
 use super::tree::Tree;
 use crate::manifest::plan::Kept;
@@ -70,19 +70,19 @@ impl<'o, 'a> Pruning<'o, 'a> {
 
     /// Leaves out the rungs of sets that lose some, and makes the bounds true for what is left.
     /// In sets that go that is void.
-    pub(super) fn reduce(&self, copy: &mut Copy<'_>) {
+    pub(super) fn reduce(&self, rewrite: &mut Rewrite<'_>) {
         for choice in &self.reduced {
             let bounds = self.choices.bounds.get(choice.bounds.clone());
             for bound in bounds.unwrap_or_default() {
                 if let Some(text) = self.bound(bound) {
-                    copy.replace(&bound.span, text);
+                    rewrite.replace(&bound.span, text);
                 }
             }
             let cuts = self.choices.cuts.get(choice.rungs.clone());
             let own = self.rungs.get(choice.rungs.clone());
             let rungs = cuts.unwrap_or_default().iter().zip(own.unwrap_or_default());
             for (cut, _) in rungs.filter(|(_, stays)| !**stays) {
-                copy.replace(cut, "");
+                rewrite.replace(cut, "");
             }
         }
     }

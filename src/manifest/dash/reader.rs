@@ -9,7 +9,7 @@ use quick_xml::events::Event;
 use super::Error;
 use super::tag::{self, Attributes, is_led, is_space};
 use super::tree::Element;
-use crate::limits::{MPD_DEPTH_MAX, MPD_ELEMENTS_MAX};
+use crate::limits::{MPD_ATTRIBUTES_MAX, MPD_DEPTH_MAX, MPD_ELEMENTS_MAX};
 
 /// An element whose end tag has not come yet.
 struct Open {
@@ -29,6 +29,8 @@ pub(super) struct Elements<'a> {
     /// The elements in the order of their start tags.
     pub(super) list: Vec<Element<'a>>,
     open: Vec<Open>,
+    /// Names of the attributes of the tag that was read last: one allocation for all tags.
+    names: Vec<&'a str>,
     has_ended: bool,
 }
 
@@ -41,6 +43,7 @@ impl<'a> Elements<'a> {
             namespace: None,
             list: Vec::new(),
             open: Vec::new(),
+            names: Vec::new(),
             has_ended: false,
         };
         let marked = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -159,11 +162,21 @@ impl<'a> Elements<'a> {
         Ok(declared.is_none() || declared == self.namespace)
     }
 
-    /// What a tag declares the root's prefix to stand for. All its attributes are well-formed.
-    fn declared(&self, tag: &Range<usize>) -> Result<Option<&'a str>, Error> {
+    /// What a tag declares the root's prefix to stand for. All its attributes are well-formed, and
+    /// no two have one name (XML 1.0 section 3.1): for each that bounds the rungs of a set something
+    /// is kept of each rung.
+    fn declared(&mut self, tag: &Range<usize>) -> Result<Option<&'a str>, Error> {
         let mut declared = None;
+        self.names.clear();
         let mut attributes = Attributes::of(self.text, tag);
         while let Some(attribute) = attributes.step()? {
+            if self.names.contains(&attribute.name) {
+                return Err(Error::Malformed);
+            }
+            if self.names.len() >= MPD_ATTRIBUTES_MAX {
+                return Err(Error::TooLarge);
+            }
+            self.names.push(attribute.name);
             let is_ours = match attribute.name.strip_prefix("xmlns") {
                 Some("") => self.prefix.is_empty(),
                 Some(name) => name.strip_prefix(':') == self.prefix.strip_suffix(':'),

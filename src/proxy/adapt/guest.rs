@@ -1,6 +1,6 @@
 //! Whose session an answer is made for.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use crate::config::adapt::{Carrier, Mode};
 use crate::manifest::uri::{Rebase, Relative};
@@ -52,17 +52,18 @@ impl Visit<'_> {
     /// The session that this answer belongs to, a new one where the request names none.
     ///
     /// Where no id travels, a live manifest is asked for again by the same connection: that is no
-    /// session that begins.
+    /// session that begins, if the connection is the client's own. An id that is old or none of
+    /// ours names nothing, and so does not begin one either.
     pub(super) fn guest(&self, mode: Mode, manifest: &Parsed<'_>) -> Guest {
         if mode == Mode::Off || self.carrier() == Carrier::Off {
             return Guest::Nobody;
         }
-        let is_asked_again = self.carrier() == Carrier::Connection && manifest.is_dynamic();
-        let active = self.active.filter(|_| is_asked_again);
+        let may_go_on = self.edge.goes_by_connection(&self.route.site) && manifest.is_dynamic();
+        let active = self.active.filter(|_| may_go_on);
         let viewing = active.map(|active| (active, self.mark()));
-        let viewed = || viewing.and_then(|(active, mark)| active.viewing(mark, self.now));
-        let asked = self.route.session.clone().or_else(viewed);
-        let known = asked.and_then(|text| self.known(text));
+        let viewed = || viewing.and_then(|(active, mark)| self.known(active.viewing(mark)?));
+        let named = self.route.session.clone();
+        let known = named.and_then(|text| self.known(text)).or_else(viewed);
         let guest = known.unwrap_or_else(|| self.begins());
         if let (Some((active, mark)), Some(text)) = (viewing, guest.text()) {
             active.views(mark, text, self.now);
@@ -86,13 +87,9 @@ impl Visit<'_> {
         Guest::New { id, text }
     }
 
-    /// The same for requests of one client for one manifest: a balancer's connection has many.
+    /// The same for requests for one manifest.
     fn mark(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.route.key.as_str().hash(&mut hasher);
-        self.address.hash(&mut hasher);
-        self.user_agent().hash(&mut hasher);
-        hasher.finish()
+        self.edge.marks.hash_one(self.route.key.as_str())
     }
 
     /// The arm of a session that begins. Where its requests are told by what they come from, they

@@ -360,8 +360,13 @@ impl Sender {
 impl Connection {
     /// GET on this connection.
     pub(crate) async fn get(&mut self, target: &str) -> Result<Answer, String> {
+        self.send(self.client.request("GET", target)).await
+    }
+
+    /// Sends a request of this client on this connection.
+    pub(crate) async fn send(&mut self, request: Request) -> Result<Answer, String> {
         let started = Instant::now();
-        let request = self.client.request("GET", target).into_http(&self.client);
+        let request = request.into_http(&self.client);
         let exchange = async {
             let response = self.sender.send(request).await?;
             Ok(Download::new(response, started).rest().await)

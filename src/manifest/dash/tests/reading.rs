@@ -1,6 +1,6 @@
 use super::fixtures::{LIVE, PERIODS, PREFIXED, SOUND};
 use crate::config::adapt::DynamicRange;
-use crate::limits::MPD_DEPTH_MAX;
+use crate::limits::{MPD_ATTRIBUTES_MAX, MPD_DEPTH_MAX};
 use crate::manifest::dash::{Error, Mpd};
 use crate::manifest::ladder::{First, Ladder, RenditionKind};
 
@@ -145,6 +145,11 @@ fn what_is_refused_says_why() {
         (mpd("<BaseURL serviceLocation='&a;'/>"), Error::Entity),
         (mpd("<BaseURL a=b/>"), Error::Malformed),
         (mpd("<BaseURL a/>"), Error::Malformed),
+        (mpd("<BaseURL a='' b='' a=''/>"), Error::Malformed),
+        (
+            "<MPD a='' a=''><Period/></MPD>".to_owned(),
+            Error::Malformed,
+        ),
         (mpd("<BaseURL>"), Error::Malformed),
         (mpd(&deep), Error::TooDeep),
         ("<MPD></MPD><MPD></MPD>".to_owned(), Error::Malformed),
@@ -170,4 +175,27 @@ fn a_set_of_more_representations_than_anybody_offers_is_left_alone() {
     assert!(Mpd::parse(mpd(most).as_bytes()).is_ok());
     let refused = Mpd::parse(mpd(most + 1).as_bytes()).map(drop);
     assert_eq!(refused, Err(Error::TooLarge));
+}
+
+#[test]
+fn a_set_has_each_attribute_once_and_not_too_many() {
+    let read = |attributes: &str| {
+        let rung = "<Representation bandwidth='1' width='1'/>";
+        let text = format!(
+            "<MPD><Period><AdaptationSet mimeType='video/mp4' minWidth='1'{attributes}>{}\
+             </AdaptationSet></Period></MPD>",
+            rung.repeat(100)
+        );
+        let mpd = Mpd::parse(text.as_bytes());
+        mpd.map(|mpd| mpd.ladder().rungs.len())
+    };
+    assert_eq!(read(""), Ok(100));
+    assert_eq!(read(&" minWidth='1'".repeat(1000)), Err(Error::Malformed));
+    let others = |count| {
+        (2..count)
+            .map(|it| format!(" a{it}=''"))
+            .collect::<String>()
+    };
+    assert_eq!(read(&others(MPD_ATTRIBUTES_MAX)), Ok(100));
+    assert_eq!(read(&others(MPD_ATTRIBUTES_MAX + 1)), Err(Error::TooLarge));
 }
