@@ -16,6 +16,7 @@
 //! segment may. Media playlists carry none, since they are fetched in between.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderMap, USER_AGENT};
@@ -273,6 +274,12 @@ impl Visit<'_> {
             return Some(Belief::of_estimate(&estimate));
         }
         sessions.prior(&self.route.site.name, &client, self.address, now)
+    }
+
+    /// Round trip of the connection that asks, where the kernel's figures are gone by; what is
+    /// believed of the client counts elsewhere.
+    fn round_trip(&self) -> Option<Duration> {
+        self.active?.round_trip()
     }
 
     fn user_agent(&self) -> &[u8] {

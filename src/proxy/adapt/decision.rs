@@ -1,7 +1,6 @@
 //! What is done to a manifest for one client. Pure, but for what memory holds of first segments.
 
 use std::cell::OnceCell;
-use std::time::Duration;
 
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
 use crate::limits::CAPPED_RUNGS_MIN;
@@ -197,7 +196,7 @@ impl Case<'_> {
     /// The rung to start with, which is `kept` and can be named; or why there is none.
     fn start(&self, candidates: &Candidates<'_>, kept: &Kept) -> Result<usize, Hinting> {
         let belief = self.founded()?;
-        let rtt = rtt(belief);
+        let rtt = self.visit.round_trip();
         let index = match self.kind {
             ManifestKind::Hls => {
                 let rungs = candidates.sized(self.visit);
@@ -220,7 +219,7 @@ impl Case<'_> {
     fn hint(&self, candidates: &Candidates<'_>) -> Option<Hint> {
         let belief = self.founded().ok()?;
         let rungs = candidates.sized(self.visit);
-        let index = start::rung(belief, rtt(belief), rungs, Player::Shaka)?;
+        let index = start::rung(belief, self.visit.round_trip(), rungs, Player::Shaka)?;
         let rated = rungs.get(index)?.rated;
         let throughput = start::etp(rated);
         let told = f64::from(u32::try_from(throughput).ok()?) * 1000.0;
@@ -306,9 +305,4 @@ impl Case<'_> {
         }
         Some(target)
     }
-}
-
-fn rtt(belief: &Belief) -> Option<Duration> {
-    let millis = belief.rtt_millis?;
-    Duration::try_from_secs_f64(millis / 1000.0).ok()
 }
