@@ -13,13 +13,14 @@
 //! one has the field without the key. So the estimate goes out on personal manifests only, and
 //! every segment below a session carries the field with nothing but the node's name: the first
 //! one withdraws the estimate. That value is the same for everyone, so that whoever stores a
-//! segment may. Media playlists carry none, since they are fetched in between.
+//! segment may. A segment's name need not tell that it is one. Media playlists and keys carry none,
+//! since they are fetched in between.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 
@@ -314,13 +315,36 @@ pub(super) fn speak(
         return Ok(());
     }
     header.remove_header(&CMSD_DYNAMIC);
-    let is_played = matches!(route.kind, Kind::Segment | Kind::File);
     let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
-    if is_played && is_of_session {
+    if is_of_session && is_played(route.kind, &header.headers) {
         header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
     }
     Ok(())
 }
+
+/// Whether an answer is of what a player asks for once it has chosen its start. Names that tell
+/// nothing may be those of playlists, which their origins must say.
+fn is_played(kind: Kind, headers: &HeaderMap) -> bool {
+    match kind {
+        Kind::Segment | Kind::File | Kind::Subtitle => true,
+        Kind::Other => {
+            let named = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+            let named = named.unwrap_or_default().to_ascii_lowercase();
+            !MANIFEST_TYPES.iter().any(|one| named.starts_with(one))
+        }
+        Kind::HlsManifest | Kind::DashManifest | Kind::Key => false,
+    }
+}
+
+/// Beginnings of the media types of manifests (RFC 8216 section 4, ISO/IEC 23009-1 annex C), those
+/// in use among them.
+const MANIFEST_TYPES: [&[u8]; 5] = [
+    b"application/vnd.apple.mpegurl",
+    b"application/x-mpegurl",
+    b"audio/mpegurl",
+    b"audio/x-mpegurl",
+    b"application/dash+xml",
+];
 
 /// Whether a playlist is one of segments: those tags stand before the first of them.
 pub(super) fn is_media(bytes: &[u8]) -> bool {
@@ -331,4 +355,41 @@ pub(super) fn is_media(bytes: &[u8]) -> bool {
 fn refused(kind: ManifestKind, error: &impl std::error::Error) -> Answer {
     METRICS.manifests.of(kind, Made::Refused).inc();
     Answer::telling(StatusCode::BAD_REQUEST, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, is_played};
+    use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+    #[test]
+    fn a_start_is_withdrawn_by_what_comes_after_it_whatever_its_name() {
+        for (path, named, expected) in [
+            ("/v/1.m4s", "video/mp4", true),
+            ("/v/all.mp4", "", true),
+            ("/v/1.vtt", "text/vtt", true),
+            ("/v/1", "", true),
+            ("/v/1", "application/octet-stream", true),
+            ("/v/Fragments(video=0)", "video/mp4", true),
+            ("/v/1.frag", "video/mp2t", true),
+            ("/v/1.sound", "audio/mpeg", true),
+            (
+                "/v/list",
+                "Application/vnd.apple.mpegURL; charset=utf-8",
+                false,
+            ),
+            ("/v/list", "audio/x-mpegurl", false),
+            ("/v/list", "application/dash+xml", false),
+            ("/v/list.m3u8", "", false),
+            ("/v/manifest.mpd", "video/mp4", false),
+            ("/v/1.key", "application/octet-stream", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !named.is_empty() {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(named));
+            }
+            let played = is_played(Kind::of(path), &headers);
+            assert_eq!(played, expected, "{path} {named}");
+        }
+    }
 }
