@@ -73,8 +73,19 @@ pub struct First {
     pub segment: Option<String>,
     /// First and last byte of it, where it is a part of a file.
     pub segment_bytes: Option<(u64, u64)>,
+    /// Where the first media segment is told of, where the manifest does not do it itself.
+    pub index: Option<Index>,
     /// Milliseconds that the first segment plays, where the manifest says.
     pub millis: Option<u64>,
+}
+
+/// The Segment Index of a file (DASH `@indexRange`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// URI of the file, as that of an initialisation segment.
+    pub uri: String,
+    /// First and last byte of the index.
+    pub span: (u64, u64),
 }
 
 /// An audio or subtitle rendition.

@@ -73,8 +73,7 @@ impl Candidates<'_> {
 
     /// What they take, as `visit` finds it; rated by picture and sound together.
     fn sized(&self, visit: &Visit<'_>) -> &[Candidate] {
-        let find = || self.rungs.iter().map(|(_, rung)| visit.candidate(rung));
-        self.sized.get_or_init(|| find().collect())
+        self.sized.get_or_init(|| visit.candidates(&self.rungs))
     }
 
     /// What they take, as dash.js rates them, which chooses the picture without its sound.

@@ -2,7 +2,7 @@ use super::fixtures::{LIVE, PERIODS, PREFIXED, SOUND};
 use crate::config::adapt::DynamicRange;
 use crate::limits::MPD_DEPTH_MAX;
 use crate::manifest::dash::{Error, Mpd};
-use crate::manifest::ladder::{First, Ladder, RenditionKind};
+use crate::manifest::ladder::{First, Index, Ladder, RenditionKind};
 
 fn ladder(text: &str) -> Ladder {
     Mpd::parse(text.as_bytes()).unwrap().ladder().clone()
@@ -75,6 +75,10 @@ fn first_bytes_are_found_whichever_way_segments_are_named() {
         First {
             init: Some("https://ads.example/spot/spot.mp4".to_owned()),
             init_bytes: Some((0, 899)),
+            index: Some(Index {
+                uri: "https://ads.example/spot/spot.mp4".to_owned(),
+                span: (900, 999),
+            }),
             ..First::default()
         }
     );
