@@ -10,6 +10,9 @@ pub struct Ladder {
     pub rungs: Vec<Rung>,
     /// Audio and subtitle renditions, in the order of the manifest.
     pub renditions: Vec<Rendition>,
+    /// Sounds that are fetched apart from pictures: those that players begin with where nobody
+    /// chooses.
+    pub sounds: Vec<Sound>,
 }
 
 impl Ladder {
@@ -35,6 +38,8 @@ pub struct Rung {
     pub picture: u64,
     /// Bit/s of the sound that is fetched apart from the picture; 0 where none is.
     pub sound: u64,
+    /// That sound among the ladder's; `None` where none is, and in later periods (DASH).
+    pub heard: Option<usize>,
     /// Lines of the picture; `None` where unknown or without picture.
     pub height: Option<u32>,
     /// Codecs as written, comma-separated.
@@ -77,6 +82,15 @@ pub struct First {
     pub index: Option<Index>,
     /// Milliseconds that the first segment plays, where the manifest says.
     pub millis: Option<u64>,
+}
+
+/// A sound that is fetched apart from the picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sound {
+    /// Its place among the renditions.
+    pub rendition: usize,
+    /// Where its first bytes are to be found.
+    pub first: First,
 }
 
 /// The Segment Index of a file (DASH `@indexRange`).

@@ -294,6 +294,34 @@ async fn a_file_whose_index_says_that_it_begins_with_much_is_no_start() {
 }
 
 #[tokio::test]
+async fn a_rung_whose_sound_begins_with_much_is_no_start() {
+    let origin = origin().await;
+    let media = ["light", "heavy"].map(|group| {
+        format!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{group}\",NAME=\"one\",DEFAULT=YES,\
+             URI=\"{group}.m3u8\"\n"
+        )
+    });
+    let mut variants = master().replace("d401e\"", "d401e,mp4a.40.2\",AUDIO=\"heavy\"");
+    variants = variants.replacen("heavy", "light", 1);
+    origin.put("/t/sounds.m3u8", (variants + &media.concat()).into());
+    let list = list().replace("1.m4s", "sound.m4s");
+    origin.put("/t/heavy.m3u8", list.into());
+    origin.put("/t/sound.m4s", bytes(1, 1_500_000));
+    let edge = builder(&origin)
+        .set("site.adapt.prefetch_segments", 0)
+        .run()
+        .await;
+    plays(&edge).await;
+    let first = async || listed(&get_as(&edge, PLAYER, "/t/sounds.m3u8").await.text())[0];
+    assert_eq!(first().await, 1_300_000);
+    for path in ["/t/heavy.m3u8", "/t/sound.m4s"] {
+        edge.get(path).await.whole(200);
+    }
+    assert_eq!(first().await, 1_000_000, "it would come four seconds later");
+}
+
+#[tokio::test]
 async fn a_session_whose_node_dies_goes_on_at_another_as_fast() {
     let (redis, origin) = (redis::start().await, origin().await);
     let dir = tempfile::tempdir().unwrap();

@@ -52,6 +52,7 @@ fn ladder() -> Ladder {
             rendition(RenditionKind::Subtitles, Some("fr"), 1),
             rendition(RenditionKind::Subtitles, None, 1),
         ],
+        ..Ladder::default()
     }
 }
 
@@ -276,6 +277,7 @@ fn caps_and_single_rungs_leave_out_what_a_filter_does_in_every_period() {
             rendition(RenditionKind::Audio, Some("en"), 0),
             rendition(RenditionKind::Audio, Some("de"), 0),
         ],
+        ..Ladder::default()
     };
     let filter = Filter {
         height_max: Some(720),

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
 use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
-use crate::manifest::ladder::Rung;
+use crate::manifest::ladder::{Rung, Sound};
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
 use crate::metrics::{Hinting, METRICS, ManifestKind};
 use crate::proxy::adapt::guest::Guest;
@@ -57,6 +57,8 @@ pub(in crate::proxy) struct Hint {
 struct Candidates<'a> {
     /// Each with its index in the ladder.
     rungs: Vec<(usize, &'a Rung)>,
+    /// The ladder's sounds.
+    sounds: &'a [Sound],
     /// What they take, where anybody has asked: it is looked up in memory, rung by rung.
     sized: OnceCell<Vec<Candidate>>,
 }
@@ -73,7 +75,8 @@ impl Candidates<'_> {
 
     /// What they take, as `visit` finds it; rated by picture and sound together.
     fn sized(&self, visit: &Visit<'_>) -> &[Candidate] {
-        self.sized.get_or_init(|| visit.candidates(&self.rungs))
+        self.sized
+            .get_or_init(|| visit.candidates(&self.rungs, self.sounds))
     }
 
     /// What they take, as dash.js rates them, which chooses the picture without its sound.
@@ -150,6 +153,7 @@ impl Case<'_> {
             .filter(|(_, rung)| Some(rung.group) == group);
         Candidates {
             rungs: of_group.collect(),
+            sounds: &self.manifest.ladder().sounds,
             sized: OnceCell::new(),
         }
     }

@@ -1,12 +1,13 @@
 //! What a player fetches before its first picture, as far as memory knows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::object::{Object, Peek};
 use crate::manifest::dash::sidx::{self, Subsegment};
 use crate::manifest::hls::timeline::Timeline;
-use crate::manifest::ladder::{First, Index, Rung};
+use crate::manifest::ladder::{First, Index, Rung, Sound};
 use crate::prefetch::target;
 use crate::proxy::adapt::Visit;
 use crate::session::start::Candidate;
@@ -30,19 +31,32 @@ struct Beginning {
 
 impl Visit<'_> {
     /// What starts at rungs of one ladder take. Sizes are those of the objects where memory holds
-    /// them, and what the bit rate makes of the duration elsewhere, as of sound that is fetched
-    /// apart.
-    pub(super) fn candidates(&self, rungs: &[(usize, &Rung)]) -> Vec<Candidate> {
+    /// them, and what the bit rate makes of the duration elsewhere; so are those of the `sounds`
+    /// that are fetched apart.
+    pub(super) fn candidates(&self, rungs: &[(usize, &Rung)], sounds: &[Sound]) -> Vec<Candidate> {
         let firsts = rungs.iter().map(|(_, rung)| self.beginning(&rung.first));
         let firsts: Vec<Beginning> = firsts.collect();
         // The rungs of a ladder are cut alike, so that players can go from one to another.
         let plays = firsts.iter().find_map(|first| first.plays);
+        let mut heard = HashMap::new();
+        let mut sound = |at: usize| {
+            *heard
+                .entry(at)
+                .or_insert_with(|| self.sound(sounds.get(at)?))
+        };
         let rungs = rungs.iter().zip(firsts);
         let candidate = |((_, rung), first): (&(usize, &Rung), Beginning)| {
             let plays = first.plays.or(plays);
-            candidate(rung, Beginning { plays, ..first })
+            let sound = rung.heard.and_then(&mut sound);
+            candidate(rung, Beginning { plays, ..first }, sound)
         };
         rungs.map(candidate).collect()
+    }
+
+    /// Bytes of a sound before the first picture is shown with it.
+    fn sound(&self, sound: &Sound) -> Option<u64> {
+        let first = self.beginning(&sound.first);
+        Some(first.segment?.saturating_add(first.init.unwrap_or(0)))
     }
 
     fn beginning(&self, first: &First) -> Beginning {
@@ -108,13 +122,15 @@ impl Visit<'_> {
     }
 }
 
-/// What a start takes that begins like this.
-fn candidate(rung: &Rung, first: Beginning) -> Candidate {
+/// What a start takes that begins like this, with a sound apart of so many bytes.
+fn candidate(rung: &Rung, first: Beginning, sound: Option<u64>) -> Candidate {
     let plays = first.plays.unwrap_or(PLAYS);
     let millis = u64::try_from(plays.as_millis()).unwrap_or(u64::MAX);
     let bytes = |bitrate: u64| bitrate.saturating_mul(millis) / 8000;
-    let known = |segment: u64| segment.saturating_add(bytes(rung.sound));
-    let segment = first.segment.map_or(bytes(rung.average), known);
+    let sound_rate = rung.sound.min(rung.average);
+    let picture_rate = rung.average.saturating_sub(sound_rate);
+    let picture = first.segment.unwrap_or(bytes(picture_rate));
+    let segment = picture.saturating_add(sound.unwrap_or(bytes(sound_rate)));
     Candidate {
         rated: rung.bandwidth,
         bitrate: rung.average,
@@ -156,21 +172,23 @@ mod tests {
             ..Rung::default()
         };
         let plays = Some(Duration::from_secs(2));
-        // Seconds, bytes of segment and initialisation; seconds and bytes in all.
-        for (plays, segment, init, expected) in [
-            (None, None, None, (4, 500_000)),
-            (plays, None, None, (2, 250_000)),
-            (plays, None, Some(900), (2, 250_900)),
-            (plays, Some(90_000), Some(900), (2, 122_900)),
-            (None, Some(90_000), None, (4, 154_000)),
-            (plays, Some(u64::MAX), Some(900), (2, u64::MAX)),
+        // Seconds, bytes of segment, initialisation and sound; seconds and bytes in all.
+        for (plays, segment, init, sound, expected) in [
+            (None, None, None, None, (4, 500_000)),
+            (plays, None, None, None, (2, 250_000)),
+            (plays, None, Some(900), None, (2, 250_900)),
+            (plays, Some(90_000), Some(900), None, (2, 122_900)),
+            (None, Some(90_000), None, None, (4, 154_000)),
+            (plays, None, None, Some(7_000), (2, 225_000)),
+            (plays, Some(90_000), Some(900), Some(7_000), (2, 97_900)),
+            (plays, Some(u64::MAX), Some(900), Some(1), (2, u64::MAX)),
         ] {
             let first = Beginning {
                 plays,
                 segment,
                 init,
             };
-            let found = candidate(&rung, first);
+            let found = candidate(&rung, first, sound);
             let (seconds, bytes) = expected;
             assert_eq!(found.plays, Duration::from_secs(seconds), "{first:?}");
             assert_eq!(found.first_bytes, bytes, "{first:?}");
