@@ -30,7 +30,7 @@ use crate::config::adapt::{Carrier, Filter, Mode};
 use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
-use crate::manifest::ladder::Ladder;
+use crate::manifest::ladder::{Ladder, Sound};
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
@@ -217,20 +217,22 @@ impl Visit<'_> {
         }))
     }
 
-    /// Has brought what the player asks for next: the beginning of the rung that it starts with.
-    /// Of an MPD that is asked for again and again, nobody knows where its players are.
+    /// Has brought what the player asks for next: the beginning of the rung that it starts with,
+    /// and of the sound that is heard with that. Of an MPD that is asked for again and again, nobody knows where its players are.
     fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
-        let is_kept = |index: &usize| {
-            let kept = plan.kept.as_ref();
-            kept.is_none_or(|kept| kept.has_rung(*index))
-        };
+        let kept = plan.kept.as_ref();
+        let is_kept = |index: &usize| kept.is_none_or(|kept| kept.has_rung(*index));
         let listed = (0..ladder.rungs.len()).find(is_kept);
         let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));
-        let Some(first) = rung.map(|rung| &rung.first) else {
+        let Some(rung) = rung else {
             return;
         };
-        let uris = [&first.playlist, &first.init, &first.segment];
-        let uris = uris.into_iter().flatten().cloned().collect();
+        let sound = rung.heard.and_then(|at| ladder.sounds.get(at));
+        let is_kept = |sound: &&Sound| kept.is_none_or(|kept| kept.has_rendition(sound.rendition));
+        let sound = sound.filter(is_kept).map(|sound| &sound.first);
+        let firsts = [Some(&rung.first), sound].into_iter().flatten();
+        let uris = firsts.flat_map(|first| [&first.playlist, &first.init, &first.segment]);
+        let uris = uris.flatten().cloned().collect();
         self.edge.prefetch.manifest(&self.route, uris);
     }
 

@@ -68,8 +68,12 @@ fn of_box(mut fields: Fields<'_>) -> Option<Subsegment> {
     let timescale = fields.u32()?;
     // Earliest presentation time and first offset.
     match version {
-        0 => fields.take::<8>().map(|_| ())?,
-        1 => fields.take::<16>().map(|_| ())?,
+        0 => {
+            fields.take::<8>()?;
+        }
+        1 => {
+            fields.take::<16>()?;
+        }
         _ => return None,
     }
     let _reserved = fields.take::<2>()?;
