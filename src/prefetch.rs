@@ -2,8 +2,8 @@
 //!
 //! What comes next is known, by falling trust, from the player itself (CMCD `nor`), from the origin
 //! (`Link` with `rel=next`), and from the media playlists that went through this node
-//! ([`knowledge`]). With a manifest the first segments of the rung to start with are brought. What
-//! was brought is counted as useful or wasted ([`recent`]).
+//! ([`knowledge`]). With a manifest the first segments of the rung to start with are brought, and
+//! of its sound. What was brought is counted as useful or wasted ([`recent`]).
 //!
 //! Invariants: requests never wait for this; they leave a note, or none where too many are left.
 //! An object is asked of the engine as by a request, so that whoever asks meanwhile joins. Only

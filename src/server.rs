@@ -161,7 +161,10 @@ impl Node {
         let mut proxy = http_proxy(conf, edge);
         connection::bound(&mut proxy, &self.config);
         let head_timeout = self.config.server.head_timeout;
-        let front = Front::new(proxy, &self.gate, head_timeout);
+        let mut front = Front::new(proxy, &self.gate, head_timeout);
+        if self.config.session.tcp_info {
+            front = front.sounding();
+        }
         let mut service = Service::new("edge".to_owned(), front);
         service.threads = Some(self.config.server.threads);
         let mut sockets = Vec::new();

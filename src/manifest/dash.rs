@@ -24,6 +24,7 @@ mod picture;
 mod places;
 mod pruning;
 mod reader;
+pub mod sidx;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -34,10 +34,10 @@ pub mod timeline;
 mod variant;
 mod write;
 
-use crate::manifest::ladder::{First, Ladder, Rung};
+use crate::manifest::ladder::{First, Ladder, Rung, Sound};
 use crate::manifest::plan::Plan;
 use crate::manifest::uri::Rebase;
-use layout::{Layout, Order};
+use layout::{Heard, Layout, Order};
 use variant::{Picture, Variant};
 
 /// A multivariant playlist that was read.
@@ -101,12 +101,13 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
     let rung =
         |(((variant, uri), has_video), place): (((&Variant<'_>, &&[u8]), _), group::Place)| {
             let bandwidth = variant.bandwidth.unwrap_or_default();
-            let playlist = std::str::from_utf8(uri).ok();
+            let heard = sound_apart(layout, variant, has_video);
             Rung {
                 bandwidth,
                 average: variant.average.unwrap_or(bandwidth),
                 picture: bandwidth,
-                sound: sound_apart(layout, variant, has_video),
+                sound: heard.map_or(0, |_| SOUND_USUAL),
+                heard,
                 height: variant.resolution.map(|(_, height)| height),
                 codecs: variant.codecs.to_owned(),
                 range: variant.dynamic_range().filter(|_| has_video),
@@ -115,25 +116,33 @@ fn ladder(layout: &Layout<'_>) -> Ladder {
                 copy_of: place.copy_of,
                 has_video,
                 score: variant.score,
-                first: First {
-                    playlist: playlist.map(str::to_owned),
-                    ..First::default()
-                },
+                first: by_playlist(uri),
             }
         };
+    let sound = |heard: &Heard<'_>| Sound {
+        rendition: heard.rendition,
+        first: by_playlist(heard.uri),
+    };
     Ladder {
         rungs: rungs.map(rung).collect(),
         renditions: layout.renditions.clone(),
         sound_least: 0,
+        sounds: layout.heard.iter().map(sound).collect(),
     }
 }
 
-/// Bit/s of the sound of a variant with a picture, where its `AUDIO` group has it apart.
-fn sound_apart(layout: &Layout<'_>, variant: &Variant<'_>, has_video: bool) -> u64 {
-    match has_video && layout.apart.contains(variant.named.audio) {
-        true => SOUND_USUAL,
-        false => 0,
+fn by_playlist(uri: &[u8]) -> First {
+    let playlist = std::str::from_utf8(uri).ok();
+    First {
+        playlist: playlist.map(str::to_owned),
+        ..First::default()
     }
+}
+
+/// What is heard with a variant that has a picture, where its `AUDIO` group has it apart.
+fn sound_apart(layout: &Layout<'_>, variant: &Variant<'_>, has_video: bool) -> Option<usize> {
+    let apart = layout.apart.get(variant.named.audio);
+    apart.copied().filter(|_| has_video)
 }
 
 /// Bit/s of stereo sound as it is usually coded (AAC): no playlist says what its own takes.

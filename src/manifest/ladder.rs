@@ -13,6 +13,9 @@ pub struct Ladder {
     /// Bit/s of the sound that plays beside a picture at least, whichever of the sets of sound a
     /// player takes (DASH): the largest of their least ones. 0 where no sound is apart.
     pub sound_least: u64,
+    /// Sounds that are fetched apart from pictures: those that players begin with where nobody
+    /// chooses.
+    pub sounds: Vec<Sound>,
 }
 
 /// One quality of the picture, or of the sound where there is no picture.
@@ -26,6 +29,8 @@ pub struct Rung {
     pub picture: u64,
     /// Bit/s of the sound that is fetched apart from the picture; 0 where none is.
     pub sound: u64,
+    /// That sound among the ladder's; `None` where none is, and in later periods (DASH).
+    pub heard: Option<usize>,
     /// Lines of the picture; `None` where unknown or without picture.
     pub height: Option<u32>,
     /// Codecs as written, comma-separated.
@@ -64,8 +69,28 @@ pub struct First {
     pub segment: Option<String>,
     /// First and last byte of it, where it is a part of a file.
     pub segment_bytes: Option<(u64, u64)>,
+    /// Where the first media segment is told of, where the manifest does not do it itself.
+    pub index: Option<Index>,
     /// Milliseconds that the first segment plays, where the manifest says.
     pub millis: Option<u64>,
+}
+
+/// A sound that is fetched apart from the picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sound {
+    /// Its place among the renditions.
+    pub rendition: usize,
+    /// Where its first bytes are to be found.
+    pub first: First,
+}
+
+/// The Segment Index of a file (DASH `@indexRange`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// URI of the file, as that of an initialisation segment.
+    pub uri: String,
+    /// First and last byte of the index.
+    pub span: (u64, u64),
 }
 
 /// An audio or subtitle rendition.

@@ -35,6 +35,12 @@ impl Kept {
         self.rungs.get(index) == Some(&true)
     }
 
+    /// Whether the rendition at this index stays.
+    #[must_use]
+    pub fn has_rendition(&self, index: usize) -> bool {
+        self.renditions.get(index) == Some(&true)
+    }
+
     /// Whether everything stays.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -13,12 +13,14 @@
 //! one has the field without the key. So the estimate goes out on personal manifests only, and
 //! every segment below a session carries the field with nothing but the node's name: the first
 //! one withdraws the estimate. That value is the same for everyone, so that whoever stores a
-//! segment may. Media playlists carry none, since they are fetched in between.
+//! segment may. A segment's name need not tell that it is one. Media playlists and keys carry none,
+//! since they are fetched in between.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderMap, USER_AGENT};
 use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 
@@ -28,7 +30,7 @@ use crate::config::adapt::{Carrier, Filter, Mode};
 use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
-use crate::manifest::ladder::Ladder;
+use crate::manifest::ladder::{Ladder, Sound};
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
@@ -222,20 +224,22 @@ impl Visit<'_> {
         }))
     }
 
-    /// Has brought what the player asks for next: the beginning of the rung that it starts with.
-    /// Of an MPD that is asked for again and again, nobody knows where its players are.
+    /// Has brought what the player asks for next: the beginning of the rung that it starts with,
+    /// and of the sound that is heard with that. Of an MPD that is asked for again and again, nobody knows where its players are.
     fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
-        let is_kept = |index: &usize| {
-            let kept = plan.kept.as_ref();
-            kept.is_none_or(|kept| kept.has_rung(*index))
-        };
+        let kept = plan.kept.as_ref();
+        let is_kept = |index: &usize| kept.is_none_or(|kept| kept.has_rung(*index));
         let listed = (0..ladder.rungs.len()).find(is_kept);
         let rung = plan.start.or(listed).and_then(|at| ladder.rungs.get(at));
-        let Some(first) = rung.map(|rung| &rung.first) else {
+        let Some(rung) = rung else {
             return;
         };
-        let uris = [&first.playlist, &first.init, &first.segment];
-        let uris = uris.into_iter().flatten().cloned().collect();
+        let sound = rung.heard.and_then(|at| ladder.sounds.get(at));
+        let is_kept = |sound: &&Sound| kept.is_none_or(|kept| kept.has_rendition(sound.rendition));
+        let sound = sound.filter(is_kept).map(|sound| &sound.first);
+        let firsts = [Some(&rung.first), sound].into_iter().flatten();
+        let uris = firsts.flat_map(|first| [&first.playlist, &first.init, &first.segment]);
+        let uris = uris.flatten().cloned().collect();
         self.edge.prefetch.manifest(&self.route, uris);
     }
 
@@ -282,6 +286,12 @@ impl Visit<'_> {
         sessions.prior(&self.route.site.name, &client, self.address, now)
     }
 
+    /// Round trip of the connection that asks, where the kernel's figures are gone by; what is
+    /// believed of the client counts elsewhere.
+    fn round_trip(&self) -> Option<Duration> {
+        self.active?.round_trip()
+    }
+
     fn user_agent(&self) -> &[u8] {
         self.headers
             .get(USER_AGENT)
@@ -314,13 +324,36 @@ pub(super) fn speak(
         return Ok(());
     }
     header.remove_header(&CMSD_DYNAMIC);
-    let is_played = matches!(route.kind, Kind::Segment | Kind::File);
     let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
-    if is_played && is_of_session {
+    if is_of_session && is_played(route.kind, &header.headers) {
         header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
     }
     Ok(())
 }
+
+/// Whether an answer is of what a player asks for once it has chosen its start. Names that tell
+/// nothing may be those of playlists, which their origins must say.
+fn is_played(kind: Kind, headers: &HeaderMap) -> bool {
+    match kind {
+        Kind::Segment | Kind::File | Kind::Subtitle => true,
+        Kind::Other => {
+            let named = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+            let named = named.unwrap_or_default().to_ascii_lowercase();
+            !MANIFEST_TYPES.iter().any(|one| named.starts_with(one))
+        }
+        Kind::HlsManifest | Kind::DashManifest | Kind::Key => false,
+    }
+}
+
+/// Beginnings of the media types of manifests (RFC 8216 section 4, ISO/IEC 23009-1 annex C), those
+/// in use among them.
+const MANIFEST_TYPES: [&[u8]; 5] = [
+    b"application/vnd.apple.mpegurl",
+    b"application/x-mpegurl",
+    b"audio/mpegurl",
+    b"audio/x-mpegurl",
+    b"application/dash+xml",
+];
 
 /// Whether a playlist is one of segments: those tags stand before the first of them.
 pub(super) fn is_media(bytes: &[u8]) -> bool {
@@ -331,4 +364,41 @@ pub(super) fn is_media(bytes: &[u8]) -> bool {
 fn refused(kind: ManifestKind, error: &impl std::error::Error) -> Answer {
     METRICS.manifests.of(kind, Made::Refused).inc();
     Answer::telling(StatusCode::BAD_REQUEST, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, is_played};
+    use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+    #[test]
+    fn a_start_is_withdrawn_by_what_comes_after_it_whatever_its_name() {
+        for (path, named, expected) in [
+            ("/v/1.m4s", "video/mp4", true),
+            ("/v/all.mp4", "", true),
+            ("/v/1.vtt", "text/vtt", true),
+            ("/v/1", "", true),
+            ("/v/1", "application/octet-stream", true),
+            ("/v/Fragments(video=0)", "video/mp4", true),
+            ("/v/1.frag", "video/mp2t", true),
+            ("/v/1.sound", "audio/mpeg", true),
+            (
+                "/v/list",
+                "Application/vnd.apple.mpegURL; charset=utf-8",
+                false,
+            ),
+            ("/v/list", "audio/x-mpegurl", false),
+            ("/v/list", "application/dash+xml", false),
+            ("/v/list.m3u8", "", false),
+            ("/v/manifest.mpd", "video/mp4", false),
+            ("/v/1.key", "application/octet-stream", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !named.is_empty() {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(named));
+            }
+            let played = is_played(Kind::of(path), &headers);
+            assert_eq!(played, expected, "{path} {named}");
+        }
+    }
 }

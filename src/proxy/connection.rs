@@ -48,6 +48,8 @@ pub struct Front<A> {
     app: Arc<A>,
     gate: Arc<Gate>,
     head_timeout: Duration,
+    /// Whether the kernel is asked how far each client is.
+    sounds: bool,
 }
 
 impl<A> Front<A> {
@@ -58,6 +60,16 @@ impl<A> Front<A> {
             app: Arc::new(app),
             gate: Arc::clone(gate),
             head_timeout,
+            sounds: false,
+        }
+    }
+
+    /// Has the kernel asked how far each client is, once for a connection.
+    #[must_use]
+    pub fn sounding(self) -> Self {
+        Self {
+            sounds: true,
+            ..self
         }
     }
 }
@@ -96,6 +108,9 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Front<A> {
             }
         };
         watch.establish();
+        if self.sounds {
+            watch.sound();
+        }
         let wire: Stream = Box::new(Wire::new(stream, Arc::clone(&watch)));
         tokio::select! {
             biased;

@@ -104,6 +104,13 @@ impl Meter {
         self.bursts = 0;
     }
 
+    /// The smoothed round trip of the last reading; `None` before one, and while the kernel has
+    /// measured none itself.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let micros = self.last.as_ref()?.info.rtt;
+        (micros > 0).then(|| Duration::from_micros(u64::from(micros)))
+    }
+
     /// What was carried since it was asked last.
     pub(super) fn take(&mut self) -> Option<Measured> {
         self.measured.take()
@@ -178,6 +185,22 @@ pub(super) mod tests {
         meter.read(reading(900, 403_000, 848));
         assert_eq!(carried(&mut meter), Some((1, 200_000, 400)));
         assert_eq!(carried(&mut meter), None);
+    }
+
+    #[test]
+    fn the_round_trip_is_that_of_the_last_reading_where_the_kernel_knows_one() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.round_trip(), None);
+        for (rtt, expected) in [
+            (0, None),
+            (45_000, Some(Duration::from_millis(45))),
+            (38_000, Some(Duration::from_millis(38))),
+        ] {
+            let mut reading = reading(0, 0, 0);
+            reading.info.rtt = rtt;
+            meter.read(reading);
+            assert_eq!(meter.round_trip(), expected);
+        }
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(crate) struct Watch {
     socket: AtomicI32,
     /// Whether anybody wants to know how fast it is.
     metered: AtomicBool,
+    /// Whether the kernel is asked once in any case, when the first request comes.
+    sounded: AtomicBool,
     /// Milliseconds from `opened` to the last reading of the kernel, plus one; 0 for none.
     read_at: AtomicU64,
     meter: Mutex<Meter>,
@@ -86,6 +88,7 @@ impl Watch {
             established: AtomicBool::new(false),
             socket: AtomicI32::new(-1),
             metered: AtomicBool::new(false),
+            sounded: AtomicBool::new(false),
             read_at: AtomicU64::new(0),
             meter: Mutex::default(),
             viewing: Mutex::default(),
@@ -155,14 +158,20 @@ impl Watch {
         (socket >= 0).then_some(socket)
     }
 
+    /// Has the kernel asked once how far the client is: a session's first request comes before it
+    /// is known that anybody wants to know how fast it is.
+    pub(super) fn sound(&self) {
+        self.sounded.store(true, Ordering::Release);
+    }
+
     /// Whether the kernel should be asked now what the connection has carried.
     pub(super) fn wants_reading(&self) -> bool {
-        if !self.is_metered() {
-            return false;
-        }
         let last = self.read_at.load(Ordering::Relaxed);
         if last == 0 {
-            return true;
+            return self.is_metered() || self.sounded.load(Ordering::Acquire);
+        }
+        if !self.is_metered() {
+            return false;
         }
         let spacing = match self.active.load(Ordering::Acquire) {
             // Closer readings make no sample.
@@ -306,6 +315,11 @@ impl Active {
     /// Notes which user agent asks; of equal mark are those of one.
     pub(super) fn asked_by(&self, agent: u64, now: UnixMillis) {
         self.0.viewing().asked_by(agent, now);
+    }
+
+    /// The connection's round trip, smoothed by the kernel, as it was read last.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.0.meter().round_trip()
     }
 
     /// The session that this connection's last live manifest told, where one with this mark goes

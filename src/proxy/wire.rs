@@ -11,6 +11,7 @@
 //!
 //! And it owns the socket whose figures the connection's meter reads: when bytes come, which is
 //! when a request does, and before bytes go, which is when there is room for more of a long answer.
+//! The first bytes that come tell how far the client is, by the handshakes before them.
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -300,6 +301,23 @@ mod tests {
         assert!((BODY / 2..=BODY).contains(&carried), "{carried}");
         assert!(next.measured().is_none());
         client.shutdown().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_first_request_finds_the_round_trip_of_the_handshake_and_nobody_reads_on() {
+        for (sounded, expected) in [(true, true), (false, false)] {
+            let (mut client, stream) = pair().await;
+            let watch = Watch::new(ticket());
+            if sounded {
+                watch.sound();
+            }
+            let mut wire = Wire::new(Box::new(stream), Arc::clone(&watch));
+            client.write_all(b"GET ").await.unwrap();
+            wire.read_exact(&mut [0; 4]).await.unwrap();
+            let request = watch.begin(Protocol::Http11);
+            assert_eq!(request.round_trip().is_some(), expected);
+            assert!(!watch.wants_reading());
+        }
     }
 
     #[tokio::test]

@@ -512,17 +512,17 @@ async fn reports_of_players_are_collected_here() {
 #[tokio::test]
 async fn segments_of_a_session_withdraw_what_its_manifest_told_the_player() {
     let origin = origin().await;
-    origin.put_with(
-        "/t/other.m4s",
-        "segment".into(),
-        &[
+    let segments = ["/t/other.m4s", "/t/Fragments(video=0)", "/t/other.frag"];
+    for path in segments {
+        let headers = [
             ("cmsd-dynamic", "\"parent\";etp=1"),
             ("cmsd-static", "ot=v"),
-        ],
-    );
+        ];
+        origin.put_with(path, "segment".into(), &headers);
+    }
     let edge = builder(&origin).node("pop").run().await;
-    for _ in 0..2 {
-        let answer = edge.get("/~x/t/other.m4s").await.whole(200);
+    for path in segments.into_iter().chain(segments) {
+        let answer = edge.get(&format!("/~x{path}")).await.whole(200);
         assert_eq!(answer.header("cmsd-dynamic"), "\"pop\"");
         assert_eq!(answer.header("cmsd-static"), "ot=v");
         assert!(

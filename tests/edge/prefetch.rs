@@ -80,6 +80,55 @@ async fn a_manifest_brings_the_beginning_of_what_is_played_first() {
 }
 
 #[tokio::test]
+async fn a_manifest_brings_the_sound_that_is_heard_first_and_no_other() {
+    let origin = web::start().await;
+    put_title(&origin, 3, "");
+    let sound = |name: &str, rest: &str| {
+        let list = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI=\"NAME-i.m4i\"\n\
+            #EXTINF:4,\nNAME-1.m4s\n#EXT-X-ENDLIST\n";
+        let list = list.replace("NAME", name);
+        origin.put(&format!("/t/{name}.m3u8"), Bytes::from(list));
+        for (path, length) in [("i.m4i", 700), ("1.m4s", 9_000)] {
+            origin.put(&format!("/t/{name}-{path}"), bytes(5, length));
+        }
+        format!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"g\",NAME=\"{name}\",LANGUAGE=\"{name}\",\
+             URI=\"{name}.m3u8\"{rest}\n"
+        )
+    };
+    let text = [
+        "#EXTM3U\n",
+        &sound("de", ""),
+        &sound("en", ",DEFAULT=YES"),
+        "#EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,AUDIO=\"g\"\nl.m3u8\n",
+    ];
+    origin.put("/t/main.m3u8", Bytes::from(text.concat()));
+    let mpd = "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
+        minBufferTime=\"PT4S\" mediaPresentationDuration=\"PT8S\" \
+        profiles=\"urn:mpeg:dash:profile:isoff-live:2011\"><Period>\
+        <AdaptationSet mimeType=\"video/mp4\"><Representation id=\"v\" bandwidth=\"800000\">\
+        <SegmentTemplate duration=\"4\" initialization=\"v.m4i\" media=\"v-$Number$.m4s\"/>\
+        </Representation></AdaptationSet>\
+        <AdaptationSet mimeType=\"audio/mp4\"><Representation id=\"a\" bandwidth=\"96000\">\
+        <SegmentTemplate duration=\"4\" initialization=\"a.m4i\" media=\"a-$Number$.m4s\"/>\
+        </Representation></AdaptationSet></Period></MPD>";
+    origin.put("/d/manifest.mpd", Bytes::from(mpd));
+    for path in ["v.m4i", "v-1.m4s", "a.m4i", "a-1.m4s"] {
+        origin.put(&format!("/d/{path}"), bytes(6, 900));
+    }
+    let edge = edge::new().origin(&origin).run().await;
+    edge.get("/t/main.m3u8").await.whole(200);
+    for path in ["/t/en.m3u8", "/t/en-i.m4i", "/t/en-1.m4s", "/t/v/1.m4s"] {
+        asked_for(&origin, path, 1).await;
+    }
+    edge.get("/d/manifest.mpd").await.whole(200);
+    for path in ["/d/v.m4i", "/d/v-1.m4s", "/d/a.m4i", "/d/a-1.m4s"] {
+        asked_for(&origin, path, 1).await;
+    }
+    assert_eq!(origin.requests("/t/de.m3u8"), 0);
+}
+
+#[tokio::test]
 async fn a_player_s_word_is_taken_and_leads_nowhere_else() {
     let origin = web::start().await;
     put_title(&origin, 6, "");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::first;
 use super::offer::{Kind, Offer, rungs};
 use super::tree::Tree;
-use crate::manifest::ladder::{Rendition, RenditionKind, Rung};
+use crate::manifest::ladder::{Rendition, RenditionKind, Rung, Sound};
 
 /// Numbers the rungs and renditions of an offer, and describes them.
 pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
@@ -31,7 +31,7 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
             periods += 1;
             base = (set.period, first::base(tree, period, &outer));
         }
-        let beside = sound.get(&set.period).copied().unwrap_or_default();
+        let beside = sound.get(&set.period).map_or(0, |it| it.bitrate);
         let Some(own) = offer.representations.get_mut(set.representations.clone()) else {
             continue;
         };
@@ -53,19 +53,41 @@ pub(super) fn climb(tree: &Tree<'_>, offer: &mut Offer<'_>) {
         }
     }
     name_renditions(offer);
+    let opening = offer.sets.iter().find(|set| has_video && set.is_of(kind));
+    let beside = opening.and_then(|set| sound.get(&set.period));
+    if let Some(sound) = beside.and_then(|beside| heard(tree, offer, beside, &outer)) {
+        offer.ladder.sounds.push(sound);
+        let rungs = offer.ladder.rungs.iter_mut();
+        for rung in rungs.take_while(|rung| rung.period == 1) {
+            rung.heard = Some(0);
+        }
+    }
 }
 
-/// For each period the bit/s of the sound that plays beside the picture: the best of its first
-/// audio set, since that is what players take where nobody chooses.
-fn beside(offer: &Offer<'_>, has_video: bool) -> HashMap<usize, u64> {
+/// The sound that plays beside the picture in a period.
+struct Beside {
+    /// Place of its set.
+    set: usize,
+    /// Place of its representation.
+    representation: usize,
+    /// Bit/s.
+    bitrate: u64,
+}
+
+/// For each period the sound beside the picture: the best of its first audio set, since that is
+/// what players take where nobody chooses.
+fn beside(offer: &Offer<'_>, has_video: bool) -> HashMap<usize, Beside> {
     let mut sound = HashMap::new();
-    let sets = offer.sets.iter().filter(|_| has_video);
-    for set in sets.filter(|set| set.kind == Kind::Audio) {
+    let sets = offer.sets.iter().enumerate().filter(|_| has_video);
+    for (place, set) in sets.filter(|(_, set)| set.kind == Kind::Audio) {
         let own = offer.representations.get(set.representations.clone());
-        let rates = own.unwrap_or_default().iter().map(|one| one.bandwidth);
-        sound
-            .entry(set.period)
-            .or_insert(rates.max().unwrap_or_default());
+        let places = set.representations.clone().zip(own.unwrap_or_default());
+        let best = places.max_by_key(|(_, one)| one.bandwidth);
+        sound.entry(set.period).or_insert(Beside {
+            set: place,
+            representation: best.map_or(set.representations.end, |(place, _)| place),
+            bitrate: best.map_or(0, |(_, one)| one.bandwidth),
+        });
     }
     sound
 }
@@ -81,6 +103,20 @@ fn sound_least(offer: &Offer<'_>) -> u64 {
             .min()
     });
     least.max().unwrap_or_default()
+}
+
+/// Where the sound begins that plays beside the pictures of a period. `outer` is what the URIs of
+/// all periods resolve against.
+fn heard(tree: &Tree<'_>, offer: &Offer<'_>, beside: &Beside, outer: &str) -> Option<Sound> {
+    let set = offer.sets.get(beside.set)?;
+    let base = first::base(tree, tree.element(set.period)?, outer);
+    let place = beside.representation;
+    let own = offer.representations.get(place..=place)?;
+    let (rung, _) = rungs(tree, (set, own), &base).pop()?;
+    Some(Sound {
+        rendition: set.rendition?,
+        first: rung.first,
+    })
 }
 
 fn name_renditions(offer: &mut Offer<'_>) {

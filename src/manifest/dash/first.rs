@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::tree::{Element, Tree};
-use crate::manifest::ladder::First;
+use crate::manifest::ladder::{First, Index};
 
 /// Longest run of zeros that a template may ask for.
 const WIDTH_MAX: usize = 20;
@@ -124,7 +124,15 @@ fn by_base(tree: &Tree<'_>, levels: &Levels<'_, '_>) -> First {
     let init = bases
         .iter()
         .find_map(|one| tree.child(one, "Initialization"));
+    let index = bases
+        .iter()
+        .find_map(|one| range(tree, one, "indexRange"))
+        .filter(|_| !levels.is_live);
     First {
+        index: index.map(|span| Index {
+            uri: levels.base.clone(),
+            span,
+        }),
         init: init.map(|init| {
             join(
                 &levels.base,

@@ -4,7 +4,7 @@
 //! tags between them; that of a rendition or of an I-frame playlist is its tag; everything else
 //! lies in blocks that are only ever copied. Together they are the text, without a gap.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::limits::VARIANTS_READ_MAX;
@@ -26,12 +26,24 @@ pub(super) struct Layout<'a> {
     pub renditions: Vec<Rendition>,
     /// What each `AUDIO` group offers; those of equal number offer the same.
     pub offers: HashMap<&'a [u8], usize>,
-    /// `AUDIO` groups of which every rendition has a playlist of its own.
-    pub apart: HashSet<&'a [u8]>,
+    /// `AUDIO` groups of which every rendition has a playlist of its own, each with the number of
+    /// what players hear of it.
+    pub apart: HashMap<&'a [u8], usize>,
+    pub heard: Vec<Heard<'a>>,
     /// The groups of renditions.
     pub groups: Numbers<(Group, &'a [u8])>,
     pub steering: Steering,
     pub order: Order,
+}
+
+/// The rendition of an `AUDIO` group that players begin with: its default one, else its first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    /// Its number.
+    pub rendition: usize,
+    /// The URI of its playlist, as written.
+    pub uri: &'a [u8],
+    is_default: bool,
 }
 
 /// A part that stays whole.
@@ -96,6 +108,13 @@ enum Source {
     Playlist,
 }
 
+/// The renditions of an `AUDIO` group.
+struct Sounds<'a> {
+    id: &'a [u8],
+    members: Vec<Traits<'a>>,
+    heard: Heard<'a>,
+}
+
 /// A variant whose URI is still to come.
 struct Open<'a> {
     start: usize,
@@ -108,8 +127,7 @@ struct Reader<'a> {
     text: &'a [u8],
     layout: Layout<'a>,
     open: Option<Open<'a>>,
-    /// The traits of the renditions of each `AUDIO` group.
-    sounds: Vec<(&'a [u8], Vec<Traits<'a>>)>,
+    sounds: Vec<Sounds<'a>>,
     sound_of: HashMap<&'a [u8], usize>,
 }
 
@@ -238,6 +256,12 @@ impl<'a> Reader<'a> {
         let mut kind = None;
         let mut id: &[u8] = b"";
         let mut traits = Traits::default();
+        let number = self.layout.renditions.len();
+        let mut heard = Heard {
+            rendition: number,
+            uri: b"",
+            is_default: false,
+        };
         let mut attributes = line.attributes(list);
         for attribute in attributes.by_ref() {
             match attribute.name {
@@ -248,7 +272,11 @@ impl<'a> Reader<'a> {
                 b"NAME" => traits.name = attribute.value,
                 b"CHARACTERISTICS" => traits.characteristics = attribute.value,
                 b"CHANNELS" => traits.channels = attribute.value,
-                b"URI" => traits.source = Source::Playlist,
+                b"DEFAULT" => heard.is_default = attribute.value == b"YES",
+                b"URI" => {
+                    traits.source = Source::Playlist;
+                    heard.uri = attribute.value;
+                }
                 _ => {}
             }
         }
@@ -258,19 +286,13 @@ impl<'a> Reader<'a> {
         };
         let group = self.layout.groups.of((kind, id));
         if kind == Group::Audio {
-            let next = self.sounds.len();
-            let sound = *self.sound_of.entry(id).or_insert(next);
-            match self.sounds.get_mut(sound) {
-                Some((_, members)) => members.push(traits),
-                None => self.sounds.push((id, vec![traits])),
-            }
+            self.sound(id, traits, heard);
         }
         let kind = match kind {
             Group::Audio => Some(RenditionKind::Audio),
             Group::Subtitles => Some(RenditionKind::Subtitles),
             Group::Video | Group::Captions => None,
         };
-        let number = self.layout.renditions.len();
         self.layout.renditions.extend(kind.map(|kind| Rendition {
             kind,
             language: (!language.is_empty()).then(|| language.to_ascii_lowercase()),
@@ -278,6 +300,21 @@ impl<'a> Reader<'a> {
         }));
         let rendition = kind.map(|_| number);
         Role::Rendition { group, rendition }
+    }
+
+    /// Takes a rendition of an `AUDIO` group.
+    fn sound(&mut self, id: &'a [u8], traits: Traits<'a>, heard: Heard<'a>) {
+        let next = self.sounds.len();
+        let place = *self.sound_of.entry(id).or_insert(next);
+        let Some(sounds) = self.sounds.get_mut(place) else {
+            let members = vec![traits];
+            self.sounds.push(Sounds { id, members, heard });
+            return;
+        };
+        sounds.members.push(traits);
+        if heard.is_default && !sounds.heard.is_default {
+            sounds.heard = heard;
+        }
     }
 
     fn iframes(&self, line: &Line<'a>, list: &'a [u8]) -> Role {
@@ -294,9 +331,10 @@ impl<'a> Reader<'a> {
             self.close(open.start..self.text.len(), addresses, Role::Text);
         }
         let mut offers = Numbers::default();
-        for (id, members) in self.sounds {
+        for Sounds { id, members, heard } in self.sounds {
             if members.iter().all(|one| one.source == Source::Playlist) {
-                self.layout.apart.insert(id);
+                self.layout.apart.insert(id, self.layout.heard.len());
+                self.layout.heard.push(heard);
             }
             self.layout.offers.insert(id, offers.of(members));
         }

@@ -1,13 +1,12 @@
 //! What is done to a manifest for one client. Pure, but for what memory holds of first segments.
 
 use std::cell::OnceCell;
-use std::time::Duration;
 
 use crate::config::adapt::{Carrier, Filter, Mode, Steering};
 use crate::life::duress::Load;
 use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
-use crate::manifest::ladder::Rung;
+use crate::manifest::ladder::{Rung, Sound};
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
 use crate::metrics::{Hinting, METRICS, ManifestKind};
 use crate::proxy::adapt::guest::Guest;
@@ -51,6 +50,8 @@ pub(super) struct Decision {
 struct Candidates<'a> {
     /// Each with its index in the ladder.
     rungs: Vec<(usize, &'a Rung)>,
+    /// The ladder's sounds.
+    sounds: &'a [Sound],
     /// What they take, where anybody has asked: it is looked up in memory, rung by rung.
     sized: OnceCell<Vec<Candidate>>,
 }
@@ -67,8 +68,8 @@ impl Candidates<'_> {
 
     /// What they take, as `visit` finds it; rated by picture and sound together.
     fn sized(&self, visit: &Visit<'_>) -> &[Candidate] {
-        let find = || self.rungs.iter().map(|(_, rung)| visit.candidate(rung));
-        self.sized.get_or_init(|| find().collect())
+        self.sized
+            .get_or_init(|| visit.candidates(&self.rungs, self.sounds))
     }
 
     /// What they take, as dash.js rates them, which chooses the picture without its sound.
@@ -145,6 +146,7 @@ impl Case<'_> {
             .filter(|(_, rung)| Some(rung.group) == group);
         Candidates {
             rungs: of_group.collect(),
+            sounds: &self.manifest.ladder().sounds,
             sized: OnceCell::new(),
         }
     }
@@ -190,7 +192,7 @@ impl Case<'_> {
     /// The rung to start with, which is `kept` and can be named; or why there is none.
     fn start(&self, candidates: &Candidates<'_>, kept: &Kept) -> Result<usize, Hinting> {
         let belief = self.founded()?;
-        let rtt = rtt(belief);
+        let rtt = self.visit.round_trip();
         let index = match self.kind {
             ManifestKind::Hls => {
                 let rungs = candidates.sized(self.visit);
@@ -234,7 +236,7 @@ impl Case<'_> {
     fn hint(&self, candidates: &Candidates<'_>) -> Option<(u64, u64)> {
         let belief = self.founded().ok()?;
         let rungs = candidates.sized(self.visit);
-        let index = start::rung(belief, rtt(belief), rungs, Player::Shaka)?;
+        let index = start::rung(belief, self.visit.round_trip(), rungs, Player::Shaka)?;
         let rated = rungs.get(index)?.rated;
         let believed = belief.bitrate() / 1000;
         // Where the truth would not move it, nothing does.
@@ -323,15 +325,11 @@ impl Case<'_> {
     }
 }
 
-fn rtt(belief: &Belief) -> Option<Duration> {
-    let millis = belief.rtt_millis?;
-    Duration::try_from_secs_f64(millis / 1000.0).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use http::{HeaderMap, Method, Version};
 

@@ -2,7 +2,7 @@ use super::fixtures::{LIVE, PERIODS, PREFIXED, SOUND};
 use crate::config::adapt::DynamicRange;
 use crate::limits::{MPD_ATTRIBUTES_MAX, MPD_DEPTH_MAX};
 use crate::manifest::dash::{Error, Mpd};
-use crate::manifest::ladder::{First, Ladder, RenditionKind};
+use crate::manifest::ladder::{First, Index, Ladder, RenditionKind, Sound};
 
 fn ladder(text: &str) -> Ladder {
     Mpd::parse(text.as_bytes()).unwrap().ladder().clone()
@@ -75,6 +75,10 @@ fn first_bytes_are_found_whichever_way_segments_are_named() {
         First {
             init: Some("https://ads.example/spot/spot.mp4".to_owned()),
             init_bytes: Some((0, 899)),
+            index: Some(Index {
+                uri: "https://ads.example/spot/spot.mp4".to_owned(),
+                span: (900, 999),
+            }),
             ..First::default()
         }
     );
@@ -87,6 +91,23 @@ fn first_bytes_are_found_whichever_way_segments_are_named() {
             millis: Some(4000),
             ..First::default()
         }
+    );
+    let Ladder { rungs, sounds, .. } = ladder(PERIODS);
+    let heard: Vec<_> = rungs.iter().map(|rung| rung.heard).collect();
+    assert_eq!(heard, [Some(0), Some(0), Some(0), None, None, None]);
+    let sound = First {
+        init: Some("/sound/init.mp4".to_owned()),
+        segment: Some("/sound/1.m4s".to_owned()),
+        millis: Some(4000),
+        ..First::default()
+    };
+    let rendition = 0;
+    assert_eq!(
+        sounds,
+        [Sound {
+            rendition,
+            first: sound
+        }]
     );
     let live = &ladder(LIVE).rungs[1].first;
     assert_eq!(live.init.as_deref(), Some("sd/i.mp4"));

@@ -136,6 +136,16 @@ fn sound_counts_apart_where_every_rendition_has_its_playlist() {
     let rungs = multivariant.ladder().rungs.iter();
     let sounds: Vec<_> = rungs.map(|rung| (rung.picture, rung.sound)).collect();
     assert_eq!(sounds, [(1, 128_000), (2, 0), (3, 0), (4, 0)]);
+    let heard = |text: &str| -> Vec<_> {
+        let ladder = parse(text).ladder().clone();
+        let heard = ladder.rungs.iter().filter_map(|rung| rung.heard);
+        let sounds = heard.map(|at| ladder.sounds[at].clone());
+        sounds.map(|it| (it.rendition, it.first.playlist)).collect()
+    };
+    let uri = |uri: &str| Some(uri.to_owned());
+    assert_eq!(heard(&text), [(0, uri("one"))], "the first");
+    let text = text.replace("NAME=\"two\"", "DEFAULT=YES,NAME=\"two\"");
+    assert_eq!(heard(&text), [(1, uri("two"))], "the default");
 }
 
 #[test]
