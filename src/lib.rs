@@ -64,7 +64,7 @@
 //! | [`manifest`] | HLS and DASH, rewritten for one client (pure) |
 //! | [`http`] | rules of HTTP (pure) |
 //! | [`telemetry`], [`config`] | logs; the validated configuration |
-//! | [`life`], [`metrics`], [`clock`], [`limits`] | the ground everything stands on |
+//! | [`life`], [`metrics`], [`clock`], [`subnet`], [`limits`] | the ground everything stands on |
 //!
 //! Where a rule is looked for:
 //!
@@ -197,4 +197,5 @@ pub mod redis;
 pub mod route;
 pub mod server;
 pub mod session;
+pub mod subnet;
 pub mod telemetry;

@@ -13,7 +13,7 @@ use pingora::proxy::Session;
 use crate::metrics::{Class, Label, METRICS, Tier};
 use crate::proxy::AccessLog;
 use crate::proxy::exchange::Exchange;
-use crate::session::client::Subnet;
+use crate::subnet::Subnet;
 
 /// What a finished request left behind.
 #[derive(Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::harness::{edge, web};
 /// Modules from the bottom up; each may name those of the lines above its own, and itself.
 /// Those of one line do not name each other.
 const LAYERS: [&[&str]; 19] = [
-    &["limits", "clock", "metrics", "life", "config"],
+    &["limits", "clock", "subnet", "metrics", "life", "config"],
     &["telemetry"],
     &["http"],
     &["manifest"],
