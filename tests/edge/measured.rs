@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::harness::client::Protocol;
@@ -56,27 +57,30 @@ async fn estimate(edge: &Edge) -> Value {
     }
 }
 
+/// Plays over a protocol, and asserts what is known by it.
+async fn is_measured(origin: &Web, protocol: Protocol) {
+    let edge = edge::new().origin(origin).run().await;
+    plays(&edge, protocol).await;
+    // The end of an answer is noted after its last byte has gone.
+    let what = format!("an estimate over {protocol:?}");
+    eventually(&what, Duration::from_secs(3), || async {
+        estimate(&edge).await.is_object()
+    })
+    .await;
+    let estimate = estimate(&edge).await;
+    // No player has said anything: only the kernel knows of round trips.
+    assert!(estimate["rtt_millis"].is_u64(), "{protocol:?} {estimate}");
+    let bitrate = estimate["bits_per_second"].as_u64().unwrap();
+    assert!(
+        (1..BITRATE_MAX).contains(&bitrate),
+        "{protocol:?} {estimate}"
+    );
+}
+
 #[tokio::test]
 async fn the_kernels_figures_of_a_connection_are_those_of_its_session() {
     let origin = origin().await;
-    for protocol in Protocol::ALL {
-        let edge = edge::new().origin(&origin).run().await;
-        plays(&edge, protocol).await;
-        // The end of an answer is noted after its last byte has gone.
-        let what = format!("an estimate over {protocol:?}");
-        eventually(&what, Duration::from_secs(3), || async {
-            estimate(&edge).await.is_object()
-        })
-        .await;
-        let estimate = estimate(&edge).await;
-        // No player has said anything: only the kernel knows of round trips.
-        assert!(estimate["rtt_millis"].is_u64(), "{protocol:?} {estimate}");
-        let bitrate = estimate["bits_per_second"].as_u64().unwrap();
-        assert!(
-            (1..BITRATE_MAX).contains(&bitrate),
-            "{protocol:?} {estimate}"
-        );
-    }
+    join_all(Protocol::ALL.map(|protocol| is_measured(&origin, protocol))).await;
 }
 
 #[tokio::test]
