@@ -39,6 +39,7 @@ use crate::http::link;
 use crate::key::Key;
 use crate::life::duress::{Duress, Load};
 use crate::limits::{PREFETCH_QUEUE_MAX, PREFETCHES_MAX};
+use crate::manifest::ladder::Part;
 use crate::metrics::{METRICS, Outcome, PrefetchUse};
 use crate::route::Route;
 use crate::session::cmcd::Report;
@@ -76,7 +77,7 @@ enum Note {
     Manifest {
         site: Arc<Site>,
         key: Key,
-        uris: Vec<String>,
+        parts: Vec<Part>,
     },
 }
 
@@ -144,16 +145,15 @@ impl Prefetch {
         }
     }
 
-    /// Takes in that a manifest was made whose player will ask for `uris` first: segments, or a
-    /// media playlist whose first segments are wanted then. As they stand in the manifest. Does
-    /// not wait.
-    pub fn manifest(&self, route: &Route, uris: Vec<String>) {
+    /// Takes in that a manifest was made whose player will ask for `parts` first: segments, or a
+    /// media playlist whose first segments are wanted then. Does not wait.
+    pub fn manifest(&self, route: &Route, parts: Vec<Part>) {
         let site = &route.site;
-        if is_served_ahead(site) && self.duress.load() == Load::Well && !uris.is_empty() {
+        if is_served_ahead(site) && self.duress.load() == Load::Well && !parts.is_empty() {
             self.leave(Note::Manifest {
                 site: Arc::clone(site),
                 key: route.key.clone(),
-                uris,
+                parts,
             });
         }
     }
@@ -196,12 +196,13 @@ impl Prefetch {
                 let pieces = plan::next(&mut lock(&self.knowledge), &site, &hint, most);
                 self.errands_of(&site, pieces)
             }
-            Note::Manifest { site, key, uris } => {
-                let keys = uris
-                    .iter()
-                    .filter_map(|uri| target::resolve(&site, key.path(), uri));
-                let pieces = keys.map(|key| Piece { key, span: None });
-                self.errands_of(&site, pieces.collect())
+            Note::Manifest { site, key, parts } => {
+                let piece = |Part { uri, span }: Part| {
+                    let key = target::resolve(&site, key.path(), &uri)?;
+                    Some(Piece { key, span })
+                };
+                let pieces = parts.into_iter().filter_map(piece).collect();
+                self.errands_of(&site, pieces)
             }
         }
     }
@@ -210,11 +211,12 @@ impl Prefetch {
         let Some(source) = self.sources.get(&site.name) else {
             return Vec::new();
         };
-        let bring = |piece| Errand::Bring {
+        let of_one = pieces.chunk_by(|one, next| one.key == next.key);
+        let bring = |pieces: &[Piece]| Errand::Bring {
             source: Arc::clone(source),
-            piece,
+            pieces: pieces.to_vec(),
         };
-        pieces.into_iter().map(bring).collect()
+        of_one.map(bring).collect()
     }
 
     /// Counts what was brought ahead when it is asked for first.

@@ -75,6 +75,37 @@ pub struct First {
     pub millis: Option<u64>,
 }
 
+/// URI of something that is fetched, with its first and last byte where it is a part of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// As it stands in the manifest, or relative to it.
+    pub uri: String,
+    /// First and last byte; `None` for all of it.
+    pub span: Option<(u64, u64)>,
+}
+
+impl First {
+    /// What is fetched before the first picture, in this order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let part = |uri: &Option<String>, span| {
+            let uri = uri.clone()?;
+            Some(Part { uri, span })
+        };
+        let index = self.index.as_ref().map(|index| Part {
+            uri: index.uri.clone(),
+            span: Some(index.span),
+        });
+        let parts = [
+            part(&self.playlist, None),
+            part(&self.init, self.init_bytes),
+            index,
+            part(&self.segment, self.segment_bytes),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+}
+
 /// A sound that is fetched apart from the picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sound {

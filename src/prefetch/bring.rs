@@ -27,8 +27,12 @@ use crate::prefetch::{Prefetch, lock, tally, target};
 
 /// What is to be done.
 pub(super) enum Errand {
-    /// A piece is to be brought; of a playlist, what a player asks for first as well.
-    Bring { source: Arc<Source>, piece: Piece },
+    /// Pieces of one object are to be brought, one after the other, since what is under way is not
+    /// asked for again; of a playlist, what a player asks for first as well.
+    Bring {
+        source: Arc<Source>,
+        pieces: Vec<Piece>,
+    },
     /// A playlist that was served is to be read.
     Read {
         site: Arc<Site>,
@@ -55,16 +59,22 @@ impl Prefetch {
                     let _ = self.read(source, &object).await;
                 }
             }
-            Errand::Bring { source, piece } => {
-                let object = self.attempt(&source, &piece).await;
-                let Some(object) = object.filter(|_| is_playlist(&piece)) else {
-                    return;
-                };
-                let most = source.site.adapt.prefetch_segments;
-                for piece in self.first(&source, &object, most).await {
-                    self.attempt(&source, &piece).await;
+            Errand::Bring { source, pieces } => {
+                for piece in pieces {
+                    let object = self.attempt(&source, &piece).await;
+                    if let Some(object) = object.filter(|_| is_playlist(&piece)) {
+                        self.begin_with(&source, &object).await;
+                    }
                 }
             }
+        }
+    }
+
+    /// Brings what a player asks for first of a playlist.
+    async fn begin_with(&self, source: &Arc<Source>, object: &Arc<Object>) {
+        let most = source.site.adapt.prefetch_segments;
+        for piece in self.first(source, object, most).await {
+            self.attempt(source, &piece).await;
         }
     }
 
@@ -162,11 +172,11 @@ impl Prefetch {
 
     /// Whether memory has the piece, of whatever age, or somebody brings it.
     fn is_there(&self, piece: &Piece) -> bool {
-        if self.engine.flights().is_under_way(&piece.key) {
-            return true;
-        }
-        let Some(object) = self.engine.memory().look(&piece.key) else {
-            return false;
+        let is_under_way = self.engine.flights().is_under_way(&piece.key);
+        let object = self.engine.memory().look(&piece.key);
+        // What flies may be another part of the object.
+        let Some(object) = object.filter(|_| !is_under_way || piece.span.is_some()) else {
+            return is_under_way;
         };
         let (first, last) = piece.span.unwrap_or((0, 0));
         let has = |offset| !matches!(object.peek(offset), Peek::Absent);

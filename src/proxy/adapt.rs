@@ -30,7 +30,7 @@ use crate::config::adapt::{Carrier, Filter, Mode};
 use crate::http::via::CDN_LOOP;
 use crate::manifest::dash::Mpd;
 use crate::manifest::hls::{self, Multivariant};
-use crate::manifest::ladder::{Ladder, Sound};
+use crate::manifest::ladder::{First, Ladder, Sound};
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
@@ -238,9 +238,8 @@ impl Visit<'_> {
         let is_kept = |sound: &&Sound| kept.is_none_or(|kept| kept.has_rendition(sound.rendition));
         let sound = sound.filter(is_kept).map(|sound| &sound.first);
         let firsts = [Some(&rung.first), sound].into_iter().flatten();
-        let uris = firsts.flat_map(|first| [&first.playlist, &first.init, &first.segment]);
-        let uris = uris.flatten().cloned().collect();
-        self.edge.prefetch.manifest(&self.route, uris);
+        let parts = firsts.flat_map(First::parts).collect();
+        self.edge.prefetch.manifest(&self.route, parts);
     }
 
     /// What the request chooses, and what that leaves of what the operator shows.

@@ -129,6 +129,34 @@ async fn a_manifest_brings_the_sound_that_is_heard_first_and_no_other() {
 }
 
 #[tokio::test]
+async fn of_a_file_those_parts_are_brought_that_a_manifest_names() {
+    let origin = web::start().await;
+    let mpd = "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
+        minBufferTime=\"PT4S\" mediaPresentationDuration=\"PT4S\" \
+        profiles=\"urn:mpeg:dash:profile:isoff-main:2011\"><Period>\
+        <AdaptationSet mimeType=\"video/mp4\"><Representation id=\"v\" bandwidth=\"800000\">\
+        <BaseURL>film.mp4</BaseURL><SegmentList duration=\"4\"><Initialization range=\"0-799\"/>\
+        <SegmentURL mediaRange=\"3000000-3009999\"/></SegmentList>\
+        </Representation></AdaptationSet></Period></MPD>";
+    origin.put("/d/manifest.mpd", Bytes::from(mpd));
+    let film = bytes(3, 8_000_000);
+    origin.put("/d/film.mp4", film.clone());
+    let edge = edge::new().origin(&origin).run().await;
+    edge.get("/d/manifest.mpd").await.whole(200);
+    let brought = [("result", "brought")];
+    edge.metric_reaches(("weir_prefetches_total", &brought), 2.0)
+        .await;
+    for (first, last) in [(0, 799), (3_000_000, 3_009_999)] {
+        let request = edge.request("GET", "/d/film.mp4");
+        let request = request.header("range", &format!("bytes={first}-{last}"));
+        let part = request.send().await.whole(206);
+        let status = part.header("cache-status");
+        assert!(status.contains("hit"), "{first}: {status}");
+        assert_same(&part.body, &film[first..=last]);
+    }
+}
+
+#[tokio::test]
 async fn a_player_s_word_is_taken_and_leads_nowhere_else() {
     let origin = web::start().await;
     put_title(&origin, 6, "");
