@@ -61,12 +61,12 @@ pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 /// Posts of players that are taken in in a second: each is parsed, and may hold many events.
 pub const REPORTS_PER_SECOND: u32 = 500;
 
-/// Of them, those of one address: many viewers may stand behind it, or all of them behind a
-/// balancer, and five addresses have to conspire to silence the others.
+/// Of them, those of one IPv4 address or one IPv6 /48: many viewers may stand behind it, and five
+/// networks have to conspire to silence the others.
 pub const REPORTS_PER_SENDER_PER_SECOND: u32 = REPORTS_PER_SECOND / 5;
 
-/// Buckets that senders' posts are counted in, about 50 bytes each. Two senders share one by chance:
-/// with 4096, one in 4000 others pays for somebody who posts too much.
+/// Buckets that senders' posts are counted in, about 50 bytes each. Two senders share one by
+/// chance: with 4096, one in 4000 others pays for somebody who posts too much.
 pub const REPORT_BUCKETS: usize = 4096;
 
 /// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
@@ -396,6 +396,10 @@ pub const MPD_ELEMENTS_MAX: usize = 65_536;
 const _: () = assert!(
     0 < SESSIONS_CLAIMED_MIN && SESSIONS_CLAIMED_MIN < SESSIONS_MAX,
     "a full table has a session that another of its kind can take the place of"
+);
+const _: () = assert!(
+    0 < REPORT_BUCKETS && REPORT_BUCKETS <= 65_536,
+    "16 bits of a hash pick a bucket"
 );
 const _: () = assert!(
     PREFETCHES_MAX < PREFETCHED_MAX,

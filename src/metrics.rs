@@ -712,7 +712,9 @@ impl Metrics {
                 &r,
                 "weir_reports_posted_total",
                 "Posts of events by players (CMCD), by what became of them. Rate: more came than \
-                 are taken in; sample them at the players. Sender: so from one address.",
+                 are taken in; sample them at the players. Sender: so from one address, or one \
+                 /48. Behind a balancer that ends connections all players are one sender, unless \
+                 session.tcp_info is off.",
             ),
             posted_events: Counters::new(
                 &r,
