@@ -86,8 +86,8 @@ pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
 pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 
-/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs for
-/// longer and plays on, unattributed.
+/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs
+/// for longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Sessions that a node keeps: with what is known of each (about 1500 bytes, its `sid`s included)
@@ -95,11 +95,12 @@ pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 pub const SESSIONS_MAX: usize = 65_536;
 
 /// Of them, places that sessions with signed ids leave to those named by a made-up `sid` or by what
-/// they come from: enough for the requests that begin sessions. These may have more while it is free.
+/// they come from: enough for the requests that begin sessions. These may have more while it is
+/// free, which sites with `session = "connection"` live by, all of whose sessions are such.
 pub const SESSIONS_CLAIMED_MIN: usize = SESSIONS_MAX / 16;
 
 /// Made-up `sid`s by which one session is known too: its player's and, where that was loaded anew,
-/// the one before. More are the last ones' alone, so that nobody fills the table with one id.
+/// the one before. A third takes the first one's place, so that nobody fills the table with one id.
 pub const SESSION_SIDS_MAX: usize = 2;
 
 /// Sessions that the admin listener lists at once.
@@ -376,8 +377,8 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(5);
 
-/// Most variants of a playlist that is rewritten, copies and other pathways included: a dozen rungs in
-/// a few codecs, times a few of each. Some steps compare them in pairs.
+/// Most variants of a playlist that is rewritten, copies and other pathways included: a dozen rungs
+/// in a few codecs, times a few of each. Some steps compare them in pairs.
 pub const VARIANTS_READ_MAX: usize = 2048;
 
 /// Most representations of one adaptation set of an MPD that is rewritten.
