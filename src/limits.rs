@@ -61,12 +61,12 @@ pub const SESSION_TEXT_BYTES_MAX: usize = 64;
 /// Posts of players that are taken in in a second: each is parsed, and may hold many events.
 pub const REPORTS_PER_SECOND: u32 = 500;
 
-/// Of them, those of one address: many viewers may stand behind it, or all of them behind a
-/// balancer, and five addresses have to conspire to silence the others.
+/// Of them, those of one IPv4 address or one IPv6 /48: many viewers may stand behind it, and five
+/// networks have to conspire to silence the others.
 pub const REPORTS_PER_SENDER_PER_SECOND: u32 = REPORTS_PER_SECOND / 5;
 
-/// Buckets that senders' posts are counted in, about 50 bytes each. Two senders share one by chance:
-/// with 4096, one in 4000 others pays for somebody who posts too much.
+/// Buckets that senders' posts are counted in, about 50 bytes each. Two senders share one by
+/// chance: with 4096, one in 4000 others pays for somebody who posts too much.
 pub const REPORT_BUCKETS: usize = 4096;
 
 /// Longest post of a player: [`CMCD_EVENTS_MAX`] events of the size seen, four times over.
@@ -86,8 +86,8 @@ pub const PATHWAY_CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait for its answer: a `PoP` that takes longer is of no use to players either.
 pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 
-/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs for
-/// longer and plays on, unattributed.
+/// How long an id is good for: the longest films and a day of live. A live player keeps its URLs
+/// for longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Sessions that a node keeps: with what is known of each (about 1500 bytes, its `sid`s included)
@@ -95,11 +95,12 @@ pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 pub const SESSIONS_MAX: usize = 65_536;
 
 /// Of them, places that sessions with signed ids leave to those named by a made-up `sid` or by what
-/// they come from: enough for the requests that begin sessions. These may have more while it is free.
+/// they come from: enough for the requests that begin sessions. These may have more while it is
+/// free, which sites with `session = "connection"` live by, all of whose sessions are such.
 pub const SESSIONS_CLAIMED_MIN: usize = SESSIONS_MAX / 16;
 
 /// Made-up `sid`s by which one session is known too: its player's and, where that was loaded anew,
-/// the one before. More are the last ones' alone, so that nobody fills the table with one id.
+/// the one before. A third takes the first one's place, so that nobody fills the table with one id.
 pub const SESSION_SIDS_MAX: usize = 2;
 
 /// Sessions that the admin listener lists at once.
@@ -376,8 +377,8 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(5);
 
-/// Most variants of a playlist that is rewritten, copies and other pathways included: a dozen rungs in
-/// a few codecs, times a few of each. Some steps compare them in pairs.
+/// Most variants of a playlist that is rewritten, copies and other pathways included: a dozen rungs
+/// in a few codecs, times a few of each. Some steps compare them in pairs.
 pub const VARIANTS_READ_MAX: usize = 2048;
 
 /// Most representations of one adaptation set of an MPD that is rewritten.
@@ -400,6 +401,10 @@ pub const MPD_ATTRIBUTES_MAX: usize = 64;
 const _: () = assert!(
     0 < SESSIONS_CLAIMED_MIN && SESSIONS_CLAIMED_MIN < SESSIONS_MAX,
     "a full table has a session that another of its kind can take the place of"
+);
+const _: () = assert!(
+    0 < REPORT_BUCKETS && REPORT_BUCKETS <= 65_536,
+    "16 bits of a hash pick a bucket"
 );
 const _: () = assert!(
     PREFETCHES_MAX < PREFETCHED_MAX,

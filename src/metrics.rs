@@ -303,7 +303,7 @@ labels! {
 
 labels! {
     /// What became of an event in a post of a player.
-    Told("result") {
+    Heard("result") {
         /// It was taken in.
         Taken = "taken",
         /// It is of no session that is known.
@@ -446,7 +446,7 @@ pub struct Metrics {
     pub manifests: Counters2<ManifestKind, Made>,
     pub hints: Counters<Hinting>,
     pub posts: Counters<Posted>,
-    pub posted_events: Counters<Told>,
+    pub posted_events: Counters<Heard>,
     pub purges: Counters<PurgeResult>,
     pub invalidations_skipped: IntCounter,
     pub purge_entries: IntGauge,
@@ -712,7 +712,9 @@ impl Metrics {
                 &r,
                 "weir_reports_posted_total",
                 "Posts of events by players (CMCD), by what became of them. Rate: more came than \
-                 are taken in; sample them at the players. Sender: so from one address.",
+                 are taken in; sample them at the players. Sender: so from one address, or one \
+                 /48. Behind a balancer that ends connections all players are one sender, unless \
+                 session.tcp_info is off.",
             ),
             posted_events: Counters::new(
                 &r,

@@ -121,7 +121,10 @@ impl Edge {
                 .filter_map(|source| Some((source.site.name.clone(), Uplink::of(source)?)))
                 .collect(),
             invalidations: Allowance::new(INVALIDATIONS_PER_SECOND),
-            reports: Posts::new(),
+            reports: match config.session.tcp_info {
+                true => Posts::by_sender(),
+                false => Posts::of_all(),
+            },
             flights: parts.flights,
             server: config.server.clone(),
             via: via::via(Version::HTTP_11, &config.server.node),

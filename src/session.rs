@@ -4,14 +4,16 @@
 //! with), [`client`] (keyed hashes of addresses), [`cmcd`] and [`cmsd`] (what players and edges
 //! tell each other), [`sample`] and [`estimator`] (throughput), [`start`] (the start rung),
 //! [`playback`] and [`holdout`] (whether hints help), [`steering`] (which `PoP` players should go
-//! to). What is known lies in [`knowledge`], bounded [`table`]s: the sessions ([`roster`]), a
-//! [`belief`] of a client ([`known`]), a [`population`] of a network. [`tcp_info`] reads the kernel, [`pathways`] asks
-//! other `PoP`s how they are. [`Sessions`] is the whole; [`share`] shares it by Redis, in
-//! [`record`]s, out of an [`outbox`]; [`sites`] counts how sessions have played.
+//! to). What is known lies in [`knowledge`], bounded [`table`]s: the sessions ([`roster`]) and
+//! what leads to them ([`aliases`]), a [`belief`] of a client ([`known`]), a [`population`] of a
+//! network. [`tcp_info`] reads the kernel, [`pathways`] asks other `PoP`s how they are.
+//! [`Sessions`] is the whole; [`share`] shares it by Redis, in [`record`]s, out of an [`outbox`];
+//! [`sites`] counts how sessions have played.
 //!
 //! Invariants: no address is stored, only keyed hashes of one. Losing or forging an id costs
 //! knowledge, never playback. Every table is bounded, and so is every wait for Redis.
 
+pub mod aliases;
 pub mod belief;
 pub mod client;
 pub mod cmcd;
@@ -140,45 +142,48 @@ impl Sessions {
         self.who(site, sid.as_bytes())
     }
 
-    /// Who a player says that it is: a session of ours where an MPD told it the id, or where its
-    /// paths told whose `sid` it is, else as [`Sessions::named`]. Most players make their `sid` up,
-    /// which is no forgery.
+    /// Who a player at `client` says that it is: a session of ours where an MPD told it the id, or
+    /// where its paths told whose `sid` it is, else as [`Sessions::named`]. Most players make their
+    /// `sid` up, which is no forgery.
     #[must_use]
-    pub fn told(&self, site: &str, sid: &str, now: UnixMillis) -> Who {
+    pub fn told(&self, site: &str, sid: &str, client: &Client, now: UnixMillis) -> Who {
         self.own(site, sid, now).unwrap_or_else(|| {
             let named = self.named(site, sid);
-            self.knowledge().known_by(named).unwrap_or(named)
+            self.knowledge().known_by(named, client).unwrap_or(named)
         })
     }
 
-    /// Whose an event is that names `sid` and came below the session `under`, either of which may
-    /// be unsaid, or nobody's: the id of ours that it names, else what its `sid` is known to mean,
-    /// else that of the path, else a session that is known by nothing but its `sid`. `None` where
-    /// no session is known by any of them: events begin none.
+    /// What a `sid` would name if it were all that there is; `None` where it is an id of ours,
+    /// which means nobody else.
     #[must_use]
+    pub fn made_up(&self, site: &str, sid: &str, now: UnixMillis) -> Option<Who> {
+        let own = self.own(site, sid, now);
+        own.is_none().then(|| self.named(site, sid))
+    }
+
+    /// Notes that the player of `who` at `client`, whose id its path carried, calls its session by
+    /// a `sid` that is [`Sessions::made_up`].
+    pub fn calls(&self, site: &str, who: Who, sid: Who, client: &Client, now: UnixMillis) {
+        self.knowledge().also_known(site, who, sid, client, now);
+    }
+
+    /// Takes in an event that `client` posted below the session `under`, which may be unsaid, or
+    /// nobody's. It is of the id of ours that its `sid` is, else of that of the path, else of what
+    /// its `sid` is known to mean. `false` where it is of no session that is known: an id that is
+    /// signed begins one, since another node may have met it, and nothing else does.
     pub fn heard(
         &self,
         site: &str,
-        sid: Option<&str>,
         under: Option<&str>,
+        client: &Client,
+        event: &Report,
         now: UnixMillis,
-    ) -> Option<Who> {
+    ) -> bool {
         let own = |text| self.own(site, text, now);
-        if let Some(own) = sid.and_then(own) {
-            return Some(own);
-        }
-        let named = sid.map(|sid| self.named(site, sid));
-        let alias = named.and_then(|named| self.knowledge().known_by(named));
-        let known = || named.filter(|named| self.knowledge().is_met(*named));
-        alias.or_else(|| under.and_then(own)).or_else(known)
-    }
-
-    /// Notes that the player of `who`, whose id its path carried, calls its session `sid`.
-    pub fn calls(&self, site: &str, who: Who, sid: &str, client: &Client, now: UnixMillis) {
-        if self.own(site, sid, now).is_none() {
-            let sid = self.named(site, sid);
-            self.knowledge().also_known(site, who, sid, client, now);
-        }
+        let sid = event.session.as_deref();
+        let signed = sid.and_then(own).or_else(|| under.and_then(own));
+        let who = signed.or_else(|| sid.map(|sid| self.named(site, sid)));
+        who.is_some_and(|who| self.knowledge().heard(site, who, client, event, now))
     }
 
     fn own(&self, site: &str, text: &str, now: UnixMillis) -> Option<Who> {

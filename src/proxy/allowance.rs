@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use crate::limits;
 use crate::metrics::Posted;
-use crate::proxy::gate::client_of;
 
 /// A rate; a second's worth may come at once.
 #[derive(Debug)]
@@ -50,27 +49,28 @@ impl Allowance {
     }
 }
 
-/// How many posts players may send: in all, and one address of them a part.
-///
-/// Addresses are counted in buckets that a hash of chance picks, so that nothing is remembered of
-/// them and nobody can choose whose bucket he empties.
+/// How many posts players may send: in all, and one network of them a part.
 #[derive(Debug)]
 pub(super) struct Posts {
     all: Allowance,
-    senders: Vec<Allowance>,
-    hasher: RandomState,
+    /// `None` where all players come from one address.
+    senders: Option<Senders>,
 }
 
 impl Posts {
-    /// Allows what [`limits`] say.
-    pub(super) fn new() -> Self {
-        let sender = || Allowance::new(limits::REPORTS_PER_SENDER_PER_SECOND);
+    /// Allows what [`limits`] say in all and of each sender.
+    pub(super) fn by_sender() -> Self {
+        Self {
+            senders: Some(Senders::new()),
+            ..Self::of_all()
+        }
+    }
+
+    /// Allows what [`limits`] say in all, to one sender too: a balancer that ends connections.
+    pub(super) fn of_all() -> Self {
         Self {
             all: Allowance::new(limits::REPORTS_PER_SECOND),
-            senders: std::iter::repeat_with(sender)
-                .take(limits::REPORT_BUCKETS)
-                .collect(),
-            hasher: RandomState::new(),
+            senders: None,
         }
     }
 
@@ -79,17 +79,51 @@ impl Posts {
     /// # Errors
     /// [`Posted::Sender`] or [`Posted::Rate`] where none is left.
     pub(super) fn take(&self, sender: Option<IpAddr>, now: Instant) -> Result<(), Posted> {
-        let sender = client_of(sender.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
-        let buckets = u64::try_from(self.senders.len()).unwrap_or(u64::MAX);
-        let bucket = self.hasher.hash_one(sender).checked_rem(buckets);
-        let bucket = bucket.and_then(|bucket| usize::try_from(bucket).ok());
-        let bucket = bucket.and_then(|bucket| self.senders.get(bucket));
-        if bucket.is_some_and(|bucket| !bucket.take(now)) {
+        let senders = self.senders.as_ref();
+        if senders.is_some_and(|senders| !senders.take(sender, now)) {
             return Err(Posted::Sender);
         }
         match self.all.take(now) {
             true => Ok(()),
             false => Err(Posted::Rate),
+        }
+    }
+}
+
+/// The parts of the senders, in buckets that a hash of chance picks, so that nothing is remembered
+/// of an address and nobody can choose whose bucket he empties.
+#[derive(Debug)]
+struct Senders {
+    buckets: Vec<Allowance>,
+    hasher: RandomState,
+}
+
+impl Senders {
+    fn new() -> Self {
+        let bucket = || Allowance::new(limits::REPORTS_PER_SENDER_PER_SECOND);
+        let buckets = std::iter::repeat_with(bucket).take(limits::REPORT_BUCKETS);
+        Self {
+            buckets: buckets.collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn take(&self, sender: Option<IpAddr>, now: Instant) -> bool {
+        let [high, low, ..] = self.hasher.hash_one(sender.map(sender_of)).to_be_bytes();
+        let index = usize::from(u16::from_be_bytes([high, low])) % limits::REPORT_BUCKETS;
+        let bucket = self.buckets.get(index);
+        bucket.is_some_and(|bucket| bucket.take(now))
+    }
+}
+
+/// Who counts as one: an IPv4 address, or the /48 that an IPv6 site is given, so that it cannot
+/// take the parts of as many as it has networks.
+fn sender_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
         }
     }
 }
@@ -113,7 +147,7 @@ mod tests {
 
     #[test]
     fn one_sender_cannot_use_up_what_all_may_post() {
-        let posts = Posts::new();
+        let posts = Posts::by_sender();
         let now = Instant::now();
         let address = |text: &str| Some(text.parse::<IpAddr>().unwrap());
         let taken = |sender| {
@@ -124,7 +158,7 @@ mod tests {
         let share = usize::try_from(limits::REPORTS_PER_SENDER_PER_SECOND).unwrap();
         let all = usize::try_from(limits::REPORTS_PER_SECOND).unwrap();
         assert_eq!(taken(address("2001:db8::1")), share);
-        assert_eq!(taken(address("2001:db8::2")), 0, "the same network");
+        assert_eq!(taken(address("2001:db8:0:9::2")), 0, "the same /48");
         assert_eq!(posts.take(address("2001:db8::1"), now), Err(Posted::Sender));
         // By chance two of them may share a bucket, but not all.
         let others = (0..=255).map(|last| address(&format!("192.0.2.{last}")));
@@ -142,12 +176,22 @@ mod tests {
 
     #[test]
     fn posts_without_an_address_share_one_part() {
-        let posts = Posts::new();
+        let posts = Posts::by_sender();
         let now = Instant::now();
         let taken = (0..2000).filter(|_| posts.take(None, now).is_ok()).count();
         assert_eq!(
             u32::try_from(taken),
             Ok(limits::REPORTS_PER_SENDER_PER_SECOND)
         );
+    }
+
+    #[test]
+    fn a_balancer_may_send_what_all_may() {
+        let posts = Posts::of_all();
+        let now = Instant::now();
+        let balancer = Some("192.0.2.1".parse::<IpAddr>().unwrap());
+        let taken = (0..2000).filter(|_| posts.take(balancer, now).is_ok());
+        assert_eq!(u32::try_from(taken.count()), Ok(limits::REPORTS_PER_SECOND));
+        assert_eq!(posts.take(balancer, now), Err(Posted::Rate));
     }
 }

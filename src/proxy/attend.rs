@@ -55,11 +55,15 @@ pub(super) fn attend(session: &Session, exchange: &mut Exchange, edge: &Edge) {
     // The requests of a connection are nearly always of one session.
     let known = active.and_then(|active| active.bearer(mark));
     let bearer = known.unwrap_or_else(|| asks.bearer());
-    // A post tells of sessions by its body alone: events begin none.
+    // A post tells of sessions by its body alone.
     let is_asking = route.origin_path != COLLECTOR;
     if let Some(report) = report.as_ref().filter(|_| is_asking) {
         let site = &route.site.name;
         let (who, client) = (bearer.who, &bearer.client);
+        // Each time, since a name may have gone to another session meanwhile, or been forgotten.
+        if let Some(sid) = bearer.sid {
+            edge.sessions.calls(site, who, sid, client, asks.now);
+        }
         edge.sessions.reported(site, who, client, report, asks.now);
     }
     // What this node answers for itself is a few bytes, asked for between segments of a session
@@ -80,7 +84,9 @@ pub(super) fn carried(exchange: &Exchange, edge: &Edge) {
     let Some(measured) = exchange.active.as_ref().and_then(Active::measured) else {
         return;
     };
-    let Bearer { site, who, client } = &measured.bearer;
+    let Bearer {
+        site, who, client, ..
+    } = &measured.bearer;
     edge.sessions
         .sampled(&site.name, *who, client, &measured.sample);
 }
@@ -114,28 +120,29 @@ impl Asks<'_> {
     fn bearer(&self) -> Bearer {
         let sessions = &self.edge.sessions;
         let client = sessions.client(self.address, self.agent, self.now);
+        let (who, sid) = self.who(&client);
         Bearer {
             site: Arc::clone(&self.route.site),
-            who: self.who(&client),
+            who,
+            sid,
             client,
         }
     }
 
     /// Who the request says that it is: by the id in its path, or by its `sid`, which may be an id
     /// that this node told the player by an MPD, or one that came with the id of a path before.
-    fn who(&self, client: &Client) -> Who {
+    /// Beside the id of a path, what its player calls itself.
+    fn who(&self, client: &Client) -> (Who, Option<Who>) {
         let (sessions, site) = (&self.edge.sessions, &self.route.site.name);
         let read = |text: &str| Some(sessions.read(site, text, self.now)?.who);
         let signed = self.route.session.as_deref().and_then(read);
         match (signed, self.sid) {
             (Some(who), sid) => {
-                if let Some(sid) = sid {
-                    sessions.calls(site, who, sid, client, self.now);
-                }
-                who
+                let made_up = |sid| sessions.made_up(site, sid, self.now);
+                (who, sid.and_then(made_up))
             }
-            (None, Some(sid)) => sessions.told(site, sid, self.now),
-            (None, None) => sessions.unnamed(site, client),
+            (None, Some(sid)) => (sessions.told(site, sid, client, self.now), None),
+            (None, None) => (sessions.unnamed(site, client), None),
         }
     }
 }

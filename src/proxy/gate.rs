@@ -144,7 +144,7 @@ impl Drop for Ticket {
 }
 
 /// Whom a cap counts: one IPv4 address, or the /64 that a single IPv6 host is given.
-pub(super) fn client_of(address: IpAddr) -> IpAddr {
+fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -23,6 +23,8 @@ pub(crate) struct Bearer {
     pub(crate) site: Arc<Site>,
     /// The session.
     pub(crate) who: Who,
+    /// What its player calls it beside the id in its paths.
+    pub(crate) sid: Option<Who>,
     /// The client behind it.
     pub(crate) client: Client,
 }
@@ -69,8 +71,8 @@ impl Meter {
             .bearer
             .as_ref()
             .is_none_or(|b| b.is_other_than(&bearer));
+        self.bearer = Some(bearer);
         if changed {
-            self.bearer = Some(bearer);
             self.earlier = self.last;
             // The answer that this is told of.
             self.bursts = 1;
@@ -143,6 +145,7 @@ pub(super) mod tests {
         Bearer {
             site: Arc::clone(site),
             who: Who([who; 16]),
+            sid: None,
             client: Client::default(),
         }
     }
@@ -233,6 +236,24 @@ pub(super) mod tests {
         meter.carries_for(0, bearer(&site, 1));
         meter.read(reading(3_000, 220_000, 1_300));
         assert_eq!(carried(&mut meter), None);
+    }
+
+    #[test]
+    fn what_a_session_is_called_anew_is_kept_and_cuts_no_sample() {
+        let site = site();
+        let mut meter = Meter::default();
+        meter.carries_for(1, bearer(&site, 1));
+        meter.read(reading(0, 0, 0));
+        let sid = Some(Who([4; 16]));
+        let named = Bearer {
+            sid,
+            ..bearer(&site, 1)
+        };
+        meter.carries_for(2, named);
+        assert!(meter.bearer(1).is_none());
+        assert_eq!(meter.bearer(2).map(|bearer| bearer.sid), Some(sid));
+        meter.read(reading(1_000, 100_000, 500));
+        assert!(meter.take().is_some());
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::http::cors;
 use crate::life::duress::Load;
 use crate::limits::REPORT_BYTES_MAX;
-use crate::metrics::{METRICS, Outcome, Posted, Told};
+use crate::metrics::{Heard, METRICS, Outcome, Posted};
 use crate::proxy::Edge;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::respond::Answer;
@@ -148,8 +148,8 @@ fn load(edge: &Edge, route: &Route) -> Answer {
     answer
 }
 
-/// Takes posted events in. They name their session themselves, since posts come from anywhere; what
-/// they leave open the path that they came by may tell.
+/// Takes posted events in. They come from anywhere, so a signed id tells whose they are: their own,
+/// or that of the path that they came by. A `sid` that a player made up is believed less.
 async fn collect(session: &mut Session, exchange: &Exchange, edge: &Edge, route: &Route) -> Answer {
     let headers = &session.req_header().headers;
     let kind = headers
@@ -179,14 +179,12 @@ fn take_in(body: &[u8], exchange: &Exchange, edge: &Edge, route: &Route) {
     let client = client.unwrap_or_default();
     let under = route.session.as_deref();
     for event in cmcd::events(body) {
-        let sid = event.report.session.as_deref();
-        let Some(who) = edge.sessions.heard(site, sid, under, now) else {
-            METRICS.posted_events.of(Told::Unknown).inc();
-            continue;
+        let sessions = &edge.sessions;
+        let result = match sessions.heard(site, under, &client, &event.report, now) {
+            true => Heard::Taken,
+            false => Heard::Unknown,
         };
-        METRICS.posted_events.of(Told::Taken).inc();
-        edge.sessions
-            .reported(site, who, &client, &event.report, now);
+        METRICS.posted_events.of(result).inc();
     }
 }
 

@@ -3,22 +3,23 @@
 //! A session's estimate becomes its client's belief as it goes; when the session has ended it
 //! counts once for the client's network and for the site.
 //!
-//! Most players make up a `sid` of their own beside the id that their paths carry. Such names lead
-//! to the session as long as it is known. The first session that uses a name has it, so that nobody
-//! takes over what another one is known by.
+//! A `sid` that a player makes up leads to the session whose path came with it last, of one client:
+//! nobody takes over what another one's session is known by. What comes by a `sid` counts in full
+//! where it comes from the client that the session began at; from elsewhere it is heard as an event
+//! only, which tells how a session plays and never how fast its link is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::UnixMillis;
 use crate::limits;
 use crate::metrics::{METRICS, ShareResult};
 use crate::session::Live;
+use crate::session::aliases::Aliases;
 use crate::session::belief::Belief;
 use crate::session::client::Client;
 use crate::session::cmcd::Report;
-use crate::session::estimator::{ESTIMATE_AGE_MAX, Estimate, Estimator};
+use crate::session::estimator::Estimate;
 use crate::session::holdout::Arm;
 use crate::session::known::Known;
 use crate::session::outbox::Outbox;
@@ -29,13 +30,15 @@ use crate::session::roster::Roster;
 use crate::session::sample::Sample;
 use crate::session::table::Table;
 use crate::session::who::Who;
+use session::Session;
+
+mod session;
 
 /// Everything that is known here.
 pub struct Knowledge {
     sessions: Roster<Session>,
-    /// Sessions with signed ids, by what they would be if their players' `sid` were all that there
-    /// is: [`limits::SESSION_SIDS_MAX`] at most for each that is known, and none for others.
-    aliases: HashMap<Who, Who>,
+    /// What leads to sessions that are known, and to no others.
+    aliases: Aliases,
     clients: Table<Known>,
     networks: Table<Network>,
     sites: HashMap<Arc<str>, Distribution>,
@@ -59,25 +62,6 @@ pub struct Ended {
     pub quality: Quality,
 }
 
-/// One session.
-struct Session {
-    who: Who,
-    site: Arc<str>,
-    client: Option<Client>,
-    /// The client that it began with: who knows no more than its `sid` cannot change that.
-    beginner: Option<[u8; 16]>,
-    estimator: Estimator,
-    /// What another node has estimated.
-    recalled: Option<Estimate>,
-    playback: Playback,
-    bitrate: Option<u64>,
-    buffer: Option<Duration>,
-    /// Whether its end was counted, and it has not been met since.
-    ended: bool,
-    /// Its names in [`Knowledge::aliases`], the first one first.
-    sids: Vec<Who>,
-}
-
 impl Knowledge {
     /// Knows nothing but the names of the sites. `outbox` notes what other nodes are to be told.
     #[must_use]
@@ -85,7 +69,7 @@ impl Knowledge {
         let site = |name| (Arc::from(name), Distribution::default());
         Self {
             sessions: Roster::new(limits::SESSIONS_MAX, limits::SESSIONS_CLAIMED_MIN),
-            aliases: HashMap::new(),
+            aliases: Aliases::default(),
             clients: Table::new(limits::CLIENTS_MAX),
             networks: Table::new(limits::CLIENTS_MAX),
             sites: sites.map(site).collect(),
@@ -100,7 +84,7 @@ impl Knowledge {
     pub fn sampled(&mut self, site: &str, who: Who, client: &Client, sample: &Sample) {
         let now = sample.began.after(sample.busy);
         // A connection remembers whom it carried for, and what was learnt since may say better.
-        let who = self.known_by(who).unwrap_or(who);
+        let who = self.known_by(who, client).unwrap_or(who);
         if let Some(session) = self.meet(site, who, now) {
             session.begins_at(client);
             session.estimator.sampled(sample);
@@ -117,61 +101,82 @@ impl Knowledge {
         report: &Report,
         now: UnixMillis,
     ) {
-        let who = self.known_by(who).unwrap_or(who);
+        let who = self.known_by(who, client).unwrap_or(who);
         let Some(session) = self.meet(site, who, now) else {
             return;
         };
         session.begins_at(client);
-        session.playback.reported(report, now);
-        if report.is_picture() {
-            session.bitrate = report.bitrate.or(session.bitrate);
-        }
-        session.buffer = report.buffer.or(session.buffer);
-        // Sound is small and often shares the link: what a player gets of it says little.
-        let is_telling = report.is_picture() || session.bitrate.is_none();
-        if let Some(bitrate) = report.throughput.filter(|_| is_telling) {
-            session.estimator.reported(bitrate, now);
+        session.plays(report, now);
+        if session.gets(report, now) {
             self.fed(who, client, now);
         }
     }
 
-    /// Notes that `who`, who has a signed id, is known by `sid` too: what a request would be whose
-    /// player's `sid` were all that there is.
+    /// Takes in an event of `who` that `client` posted; `false` where it is of no session that is
+    /// known. Names that nothing vouches for begin none. A signed id may: another node has met its
+    /// session then.
+    pub fn heard(
+        &mut self,
+        site: &str,
+        who: Who,
+        client: &Client,
+        report: &Report,
+        now: UnixMillis,
+    ) -> bool {
+        if let Some(led) = self.aliases.of(who) {
+            // Whoever knows a `sid` may post: nothing that a hint goes by comes of it.
+            if let Some(session) = self.meet(site, led, now) {
+                session.plays(report, now);
+            }
+            return true;
+        }
+        let is_known = who.is_signed() || self.is_met(who);
+        if is_known {
+            self.reported(site, who, client, report, now);
+        }
+        is_known
+    }
+
+    /// Notes that `who`, who has a signed id and asks from `client`, is known by `sid` too: what a
+    /// request would be whose player's `sid` were all that there is.
     ///
-    /// What that has shown before was the beginning of `who` if it came from the same client;
-    /// else it is somebody else's, and stays that.
+    /// A player keeps its `sid` over several titles, so the last session of its client has it. What
+    /// goes by it elsewhere is somebody else's, and stays that. What it has shown before a session
+    /// that begins is the beginning of that, and else of nothing that can be told.
     pub fn also_known(&mut self, site: &str, who: Who, sid: Who, client: &Client, now: UnixMillis) {
-        if !who.is_signed() || sid.is_signed() || self.aliases.contains_key(&sid) {
+        let led = self.aliases.of(sid);
+        if led == Some(who) || !Aliases::may_lead(sid, who) {
             return;
         }
-        let before = self.sessions.peek(sid);
-        if before.is_some_and(|session| !session.began_at(client)) {
+        let holder = self.sessions.peek(led.unwrap_or(sid));
+        if holder.is_some_and(|holder| !holder.began_at(client)) {
             return;
         }
+        let begins = !self.is_met(who);
+        let before = match led {
+            Some(_) => None,
+            None => self.sessions.remove(sid),
+        };
         let Some(session) = self.meet(site, who, now) else {
             return;
         };
-        let first = session.sids.first().copied();
-        let first = first.filter(|_| session.sids.len() >= limits::SESSION_SIDS_MAX);
-        session.sids.retain(|known| Some(*known) != first);
-        session.sids.push(sid);
-        if let Some(first) = first {
-            self.aliases.remove(&first);
+        if let Some(before) = before.filter(|_| begins) {
+            session.goes_on_from(before);
         }
-        self.aliases.insert(sid, who);
-        let before = self.sessions.remove(sid);
-        self.ended.extend(before.and_then(|session| session.over()));
+        session.begins_at(client);
+        self.aliases.lead(sid, who);
     }
 
-    /// Who is known by a player's `sid` too.
+    /// Who is known by a player's `sid` too, as far as `client` can say so: where the session began
+    /// there.
     #[must_use]
-    pub fn known_by(&self, sid: Who) -> Option<Who> {
-        self.aliases.get(&sid).copied()
+    pub fn known_by(&self, sid: Who, client: &Client) -> Option<Who> {
+        let who = self.aliases.of(sid)?;
+        let session = self.sessions.peek(who)?;
+        session.began_at(client).then_some(who)
     }
 
-    /// Whether there is a session of that name.
-    #[must_use]
-    pub fn is_met(&self, who: Who) -> bool {
+    fn is_met(&self, who: Who) -> bool {
         self.sessions.peek(who).is_some()
     }
 
@@ -179,25 +184,13 @@ impl Knowledge {
     fn meet(&mut self, site: &str, who: Who, now: UnixMillis) -> Option<&mut Session> {
         let (site, _) = self.sites.get_key_value(site)?;
         let site = Arc::clone(site);
-        let make = || Session {
-            who,
-            site,
-            client: None,
-            beginner: None,
-            estimator: Estimator::default(),
-            recalled: None,
-            playback: Playback::default(),
-            bitrate: None,
-            buffer: None,
-            ended: false,
-            sids: Vec::new(),
-        };
+        let make = || Session::new(who, site);
         let (session, gone) = self.sessions.meet(who, now, make);
         session.ended = false;
         if let Some(gone) = gone {
             METRICS.session_evictions.inc();
             self.ended.extend(gone.over());
-            forget(&mut self.aliases, &gone);
+            self.aliases.forget(gone.who);
         }
         Some(session)
     }
@@ -404,7 +397,7 @@ impl Knowledge {
             let gone = self.sessions.pop_before(over);
             let session = gone.is_some();
             if let Some(gone) = gone {
-                forget(&mut self.aliases, &gone);
+                self.aliases.forget(gone.who);
             }
             let client = self.clients.pop_before(useless).is_some();
             let network = self.networks.pop_before(useless).is_some();
@@ -449,52 +442,6 @@ impl Knowledge {
             aggregate.ended(own, &shown);
             self.changed(Kind::Network, network);
         }
-    }
-}
-
-/// A session that is gone is known by nothing.
-fn forget(aliases: &mut HashMap<Who, Who>, gone: &Session) {
-    for sid in &gone.sids {
-        aliases.remove(sid);
-    }
-}
-
-impl Session {
-    fn begins_at(&mut self, client: &Client) {
-        let [today, _] = client.own;
-        self.beginner.get_or_insert(today);
-    }
-
-    /// Whether it began with this client.
-    fn began_at(&self, client: &Client) -> bool {
-        let beginner = self.beginner.as_ref();
-        beginner.is_some_and(|beginner| client.own.contains(beginner))
-    }
-
-    /// What is known here, unless another node knows more: it has heard of the session later, or
-    /// of late and here too little was heard.
-    fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
-        let age = |estimate: &Estimate| now.since(estimate.at);
-        let recalled = self.recalled.filter(|it| age(it) < ESTIMATE_AGE_MAX);
-        let (own, recalled) = match (self.estimator.estimate(now), recalled) {
-            (Some(own), Some(recalled)) => (own, recalled),
-            (own, recalled) => return own.or(recalled),
-        };
-        let few = own.samples < limits::HINT_SAMPLES_MIN;
-        let late = age(&recalled) <= limits::SESSION_SILENCE_MAX;
-        match recalled.at > own.at || (few && late) {
-            true => Some(recalled),
-            false => Some(own),
-        }
-    }
-
-    fn over(&self) -> Option<Ended> {
-        let quality = self.playback.quality()?;
-        Some(Ended {
-            site: Arc::clone(&self.site),
-            arm: self.who.arm(),
-            quality,
-        })
     }
 }
 

@@ -3,6 +3,10 @@
 //! Both share one bound. A session that nothing vouches for takes what is free, and else the place
 //! of one of its like; one with a signed id takes the place of such a one too, until none but the
 //! reserve is left. Invariant: whoever makes names up pushes nobody out who has a signed id.
+//!
+//! This holds against names, which cost nothing, and no further. A signed id costs one GET of a
+//! manifest: whoever fetches as many as there are places pushes everybody out. And where sessions
+//! go by connection all are such that nothing vouches for, so made-up names push them out, too.
 
 use crate::clock::UnixMillis;
 use crate::session::table::Table;

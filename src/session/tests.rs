@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::config::Secret;
 use crate::metrics::{RecallResult, ShareResult};
 use crate::redis::scratch::{Running, Server, eventually, run};
 use crate::session::record::{Kind, Place};
@@ -86,56 +87,91 @@ fn who_has_no_id_is_known_by_what_there_is() {
     );
 }
 
+/// What a player posts of its buffer.
+fn event(sid: Option<&str>, seconds: u64) -> Report {
+    Report {
+        session: sid.map(str::to_owned),
+        buffer: Some(Duration::from_secs(seconds)),
+        ..Report::default()
+    }
+}
+
 #[test]
-fn an_event_is_of_the_session_that_its_names_tell_best_and_begins_none() {
+fn an_event_is_of_the_session_that_its_names_tell_best() {
     let node = alone("");
     let now = UnixMillis(1_800_000_000_000);
     let client = node.client(address(), b"player", now);
     let [one, other] = [1, 2].map(|_| node.mint("films", Arm::Hinted, now));
     let (text, other_text) = (one.spell(), other.spell());
-    node.calls("films", one.who, "made-up", &client, now);
-    node.calls("films", one.who, &other_text, &client, now);
-    let report = Report {
-        buffer: Some(Duration::from_secs(4)),
-        ..Report::default()
-    };
-    let claimed = node.told("films", "claimed", now);
-    node.reported("films", claimed, &client, &report, now);
+    let [text, other_text] = [text.as_str(), other_text.as_str()];
+    let made_up = node.made_up("films", "made-up", now).unwrap();
+    node.calls("films", one.who, made_up, &client, now);
+    let claimed = node.told("films", "claimed", &client, now);
+    for who in [claimed, other.who] {
+        node.reported("films", who, &client, &event(None, 0), now);
+    }
     let forged = "A".repeat(id::TEXT_CHARS);
+    let forged = forged.as_str();
     let cases = [
-        (Some(text.as_str()), None, Some(one.who)),
-        (
-            Some(other_text.as_str()),
-            Some(text.as_str()),
-            Some(other.who),
-        ),
+        (Some(text), None, Some(one.who)),
+        (Some(other_text), Some(text), Some(other.who)),
         (Some("made-up"), None, Some(one.who)),
-        (Some("made-up"), Some(other_text.as_str()), Some(one.who)),
-        (Some("unheard"), Some(other_text.as_str()), Some(other.who)),
-        (None, Some(other_text.as_str()), Some(other.who)),
+        (Some("made-up"), Some(other_text), Some(other.who)),
+        (Some("made-up"), Some(forged), Some(one.who)),
+        (Some("unheard"), Some(other_text), Some(other.who)),
+        (None, Some(other_text), Some(other.who)),
         (Some("claimed"), None, Some(claimed)),
-        (Some("claimed"), Some(text.as_str()), Some(one.who)),
-        (Some("claimed"), Some(forged.as_str()), Some(claimed)),
+        (Some("claimed"), Some(text), Some(one.who)),
+        (Some("claimed"), Some(forged), Some(claimed)),
         (Some("unheard"), None, None),
-        (Some(forged.as_str()), Some(forged.as_str()), None),
+        (Some(forged), Some(forged), None),
         (None, None, None),
     ];
-    for (sid, under, expected) in cases {
-        let heard = node.heard("films", sid, under, now);
-        assert_eq!(heard, expected, "{sid:?} below {under:?}");
+    for (index, (sid, under, expected)) in (1..).zip(cases) {
+        let heard = node.heard("films", under, &client, &event(sid, index), now);
+        assert_eq!(heard, expected.is_some(), "{sid:?} below {under:?}");
+        let told = node.live(10, now).into_iter();
+        let told = told.filter(|live| live.buffer == Some(Duration::from_secs(index)));
+        let told: Vec<_> = told.map(|live| live.name).collect();
+        let expected: Vec<_> = expected.into_iter().map(Who::short).collect();
+        assert_eq!(told, expected, "{sid:?} below {under:?}");
     }
-    assert_eq!(
-        node.heard("live", Some("made-up"), None, now),
-        None,
-        "elsewhere"
-    );
-    assert_eq!(node.told("films", "made-up", now), one.who);
-    assert_eq!(
-        node.told("films", &other_text, now),
-        other.who,
-        "an id is no alias"
-    );
-    assert_eq!(node.live(10, now).len(), 2, "the one and the claimed");
+    let elsewhere = event(Some("made-up"), 1);
+    assert!(!node.heard("live", None, &client, &elsewhere, now));
+    assert_eq!(node.live(10, now).len(), 3, "none has begun");
+}
+
+#[test]
+fn a_sid_leads_its_own_client_and_an_id_leads_to_itself() {
+    let node = alone("");
+    let now = UnixMillis(1_800_000_000_000);
+    let [client, stranger] = [&b"player"[..], b"other"].map(|it| node.client(address(), it, now));
+    let [one, other] = [1, 2].map(|_| node.mint("films", Arm::Hinted, now));
+    let made_up = node.made_up("films", "made-up", now).unwrap();
+    assert_eq!(made_up, node.named("films", "made-up"));
+    assert_eq!(node.made_up("films", &other.spell(), now), None);
+    node.calls("films", one.who, made_up, &client, now);
+    let told = |sid: &str, client| node.told("films", sid, client, now);
+    assert_eq!(told("made-up", &client), one.who);
+    assert_eq!(told("made-up", &stranger), made_up);
+    assert_eq!(told(&other.spell(), &stranger), other.who);
+    node.calls("films", other.who, made_up, &client, now);
+    assert_eq!(told("made-up", &client), other.who, "another title");
+}
+
+#[test]
+fn an_event_with_an_id_of_another_node_begins_its_session_here() {
+    let mut shared = config("");
+    shared.session.secret = Some(Secret("a secret of two nodes".to_owned()));
+    let [a, b] = [1, 2].map(|_| Sessions::new(&shared, None));
+    let now = UnixMillis(1_800_000_000_000);
+    let client = b.client(address(), b"player", now);
+    let ids = [1, 2].map(|_| a.mint("films", Arm::Hinted, now).spell());
+    let [in_sid, in_path] = ids.each_ref().map(String::as_str);
+    assert!(b.heard("films", None, &client, &event(Some(in_sid), 1), now));
+    assert!(b.heard("films", Some(in_path), &client, &event(None, 2), now));
+    assert!(!b.heard("films", None, &client, &event(Some("made-up"), 3), now));
+    assert_eq!(b.live(10, now).len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::harness::client::Answer;
+use crate::harness::client::{Answer, Protocol};
 use crate::harness::edge::Edge;
 use crate::harness::web::Web;
 use crate::harness::{bytes, edge, web};
@@ -22,8 +22,18 @@ async fn origin() -> Web {
 
 /// Asks as a player does that says `cmcd` of itself.
 async fn ask(edge: &Edge, path: &str, cmcd: &str) -> Answer {
+    ask_as(edge, "player", path, cmcd).await
+}
+
+async fn ask_as(edge: &Edge, agent: &str, path: &str, cmcd: &str) -> Answer {
+    let request = edge.request("GET", &telling(path, cmcd));
+    let request = request.header("user-agent", agent);
+    request.send().await.whole(200)
+}
+
+fn telling(path: &str, cmcd: &str) -> String {
     let encoded: String = cmcd.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    edge.get(&format!("{path}?CMCD={encoded}")).await.whole(200)
+    format!("{path}?CMCD={encoded}")
 }
 
 async fn post(edge: &Edge, target: &str, events: &str) {
@@ -34,9 +44,10 @@ async fn post(edge: &Edge, target: &str, events: &str) {
 }
 
 /// Begins a session whose player calls it `sid`; the prefix of its paths.
-async fn begin(edge: &Edge, sid: &str) -> String {
-    let told = format!("ot=m,sid=\"{sid}\"");
-    let text = ask(edge, "/t/master.m3u8", &told).await.text();
+async fn begin(edge: &Edge, agent: &str, sid: &str) -> String {
+    let told = format!("ot=m,bl=0,sid=\"{sid}\"");
+    let answer = ask_as(edge, agent, "/t/master.m3u8", &told).await;
+    let text = answer.text();
     let uri = text.lines().find(|line| line.starts_with("/~"));
     let uri = uri.unwrap_or_else(|| panic!("no session in\n{text}"));
     format!("/{}", uri.split('/').nth(1).unwrap())
@@ -59,9 +70,11 @@ async fn events(edge: &Edge, result: &str) -> f64 {
 async fn events_of_a_made_up_sid_are_those_of_the_session_in_the_path() {
     let origin = origin().await;
     let edge = edge::new().origin(&origin).run().await;
-    let session = begin(&edge, "made-up").await;
-    assert_eq!(playing(&edge).await, [json!([null, null])]);
+    let session = begin(&edge, "player", "made-up").await;
+    assert_eq!(playing(&edge).await, [json!([null, 0])]);
     let segment = format!("{session}/t/1.m4s");
+    ask(&edge, &segment, "ot=i,sid=\"made-up\"").await;
+    assert_eq!(playing(&edge).await, [json!([null, 0])], "it goes on");
     ask(&edge, &segment, "bl=2000,br=800,ot=v,sid=\"made-up\"").await;
     assert_eq!(
         playing(&edge).await,
@@ -77,8 +90,13 @@ async fn events_of_a_made_up_sid_are_those_of_the_session_in_the_path() {
     let below = format!("{session}/.weir/cmcd");
     post(&edge, &below, "e=t,bl=9000,sid=\"another\"\ne=t,br=800\n").await;
     assert_eq!(playing(&edge).await, [json!([800_000, 9000])]);
-    assert_eq!(events(&edge, "taken").await, 3.0);
-    assert_eq!(events(&edge, "unknown").await, 0.0);
+    // A post tells by its body alone: its query gives the session no name.
+    let posted = format!("{below}?CMCD=sid%3D%22posted%22");
+    post(&edge, &posted, "e=t,bl=9500\n").await;
+    post(&edge, "/.weir/cmcd", "e=t,sid=\"posted\",bl=1\n").await;
+    assert_eq!(playing(&edge).await, [json!([800_000, 9500])]);
+    assert_eq!(events(&edge, "taken").await, 4.0);
+    assert_eq!(events(&edge, "unknown").await, 1.0);
 }
 
 #[tokio::test]
@@ -105,17 +123,67 @@ async fn events_of_sessions_that_nobody_plays_begin_none_and_are_counted() {
 }
 
 #[tokio::test]
-async fn nobody_takes_over_the_sid_of_another_session() {
+async fn a_sid_that_was_displaced_leads_again_with_the_next_request() {
     let origin = origin().await;
     let edge = edge::new().origin(&origin).run().await;
-    let session = begin(&edge, "mine").await;
-    let other = begin(&edge, "other").await;
-    for (prefix, buffer) in [(&session, 1000), (&other, 2000)] {
-        let cmcd = format!("bl={buffer},ot=v,br=800,sid=\"mine\"");
-        ask(&edge, &format!("{prefix}/t/1.m4s"), &cmcd).await;
+    let segment = format!("{}/t/1.m4s", begin(&edge, "", "kept").await);
+    let mut connection = edge.over(Protocol::Http1).connect().await.unwrap();
+    let target = telling(&segment, "ot=v,sid=\"kept\"");
+    connection.get(&target).await.unwrap().whole(200);
+    for sid in ["second", "third"] {
+        ask(&edge, &segment, &format!("ot=v,sid=\"{sid}\"")).await;
+    }
+    let event = "e=t,sid=\"kept\",bl=5000\n";
+    post(&edge, "/.weir/cmcd", event).await;
+    assert_eq!(events(&edge, "unknown").await, 1.0);
+    connection.get(&target).await.unwrap().whole(200);
+    post(&edge, "/.weir/cmcd", event).await;
+    assert_eq!(events(&edge, "taken").await, 1.0);
+    assert_eq!(playing(&edge).await, [json!([null, 5000])]);
+}
+
+/// Two titles, whose players say the same `sid`: rungs and buffers once both have played and an
+/// event came by that `sid` alone, and then another one below the title `below`.
+async fn two_titles(agents: [&str; 2], below: usize) -> [Vec<Value>; 2] {
+    let origin = origin().await;
+    let edge = edge::new().origin(&origin).run().await;
+    let mut sessions = Vec::new();
+    for (agent, rung) in agents.into_iter().zip([800, 1600]) {
+        let session = begin(&edge, agent, "mine").await;
+        let cmcd = format!("bl=1000,ot=v,br={rung},sid=\"mine\"");
+        ask_as(&edge, agent, &format!("{session}/t/1.m4s"), &cmcd).await;
+        sessions.push(session);
     }
     post(&edge, "/.weir/cmcd", "e=t,sid=\"mine\",bl=5000\n").await;
-    let playing = playing(&edge).await;
-    assert!(playing.contains(&json!([800_000, 5000])), "{playing:?}");
-    assert!(playing.contains(&json!([800_000, 2000])), "{playing:?}");
+    let first = playing(&edge).await;
+    let below = format!("{}/.weir/cmcd", sessions[below]);
+    post(&edge, &below, "e=t,sid=\"mine\",bl=7000\n").await;
+    let mut both = [first, playing(&edge).await];
+    for rows in &mut both {
+        rows.sort_by_key(|row| row[0].as_u64());
+    }
+    both
+}
+
+#[tokio::test]
+async fn nobody_takes_over_the_sid_of_another_session() {
+    let [first, then] = two_titles(["player", "another"], 1).await;
+    // What the other one asks by the sid alone is nobody's but its own.
+    let rows = |buffer| {
+        [
+            json!([null, 0]),
+            json!([800_000, 5000]),
+            json!([1_600_000, buffer]),
+        ]
+    };
+    assert_eq!(first, rows(1000));
+    assert_eq!(then, rows(7000), "the path counts");
+}
+
+#[tokio::test]
+async fn the_last_title_of_a_player_has_the_sid_that_it_keeps() {
+    let [first, then] = two_titles(["player", "player"], 0).await;
+    let rows = |buffer| [json!([800_000, buffer]), json!([1_600_000, 5000])];
+    assert_eq!(first, rows(0), "which its next manifest told of");
+    assert_eq!(then, rows(7000), "the path counts");
 }

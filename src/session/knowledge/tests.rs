@@ -388,42 +388,149 @@ fn playing(known: &Knowledge, now: UnixMillis) -> Vec<(String, Option<u64>)> {
         .collect()
 }
 
+/// Twelve seconds of media, asked for by a client that is known by a `sid` alone.
+fn begins(known: &mut Knowledge, sid: Who, client: &Client) {
+    for _ in 0..2 {
+        let report = Report {
+            bitrate: Some(2_000_000),
+            duration: Some(Duration::from_secs(6)),
+            ..buffered(0)
+        };
+        known.reported(SITE, sid, client, &report, NOW);
+    }
+}
+
 #[test]
 fn what_a_sid_began_and_what_it_shows_later_is_the_sessions_that_came_with_it() {
     let mut known = knowledge();
     let own = client(1, 1);
-    known.reported(SITE, sid(7), &own, &buffered(0), NOW);
+    begins(&mut known, sid(7), &own);
     assert_eq!(playing(&known, NOW), [(sid(7).short(), Some(0))]);
+    let estimate = known.estimate(sid(7), NOW);
+    assert!(estimate.is_some());
     known.also_known(SITE, who(1), sid(7), &own, NOW);
-    assert_eq!(known.known_by(sid(7)), Some(who(1)));
-    assert_eq!(
-        playing(&known, NOW),
-        [(who(1).short(), None)],
-        "one session"
-    );
+    assert_eq!(known.known_by(sid(7), &own), Some(who(1)));
+    let one = [(who(1).short(), Some(0))];
+    assert_eq!(playing(&known, NOW), one, "it goes on");
+    assert_eq!(known.estimate(who(1), NOW), estimate);
+    assert_eq!(known.live(10, NOW)[0].bitrate, Some(2_000_000));
+    assert!(known.take_ended().is_empty(), "nothing has ended");
     // A connection that was told of the sid before goes on.
     known.reported(SITE, sid(7), &own, &buffered(9), NOW);
     known.sampled(SITE, sid(7), &own, &sample(3, NOW));
     assert_eq!(playing(&known, NOW), [(who(1).short(), Some(9))]);
-    assert!(known.estimate(who(1), NOW).is_some() && !known.is_met(sid(7)));
+    assert_ne!(known.estimate(who(1), NOW), estimate);
+    assert!(!known.is_met(sid(7)));
+    ended(&mut known, NOW);
+    let ends = known.take_ended();
+    assert_eq!(ends.len(), 1, "one session, with what its sid has told");
+    assert_eq!(ends[0].arm, who(1).arm());
 }
 
 #[test]
-fn nobody_takes_over_what_another_session_is_known_by() {
+fn what_a_sid_showed_is_dropped_where_its_session_has_begun_or_others_had_a_part_in_it() {
+    let (own, other) = (client(1, 1), client(2, 2));
+    for has_begun in [true, false] {
+        let mut known = knowledge();
+        begins(&mut known, sid(7), &own);
+        match has_begun {
+            true => known.reported(SITE, who(1), &own, &Report::default(), NOW),
+            false => known.reported(SITE, sid(7), &other, &buffered(0), NOW),
+        }
+        known.also_known(SITE, who(1), sid(7), &own, NOW);
+        assert_eq!(known.known_by(sid(7), &own), Some(who(1)));
+        assert_eq!(playing(&known, NOW), [(who(1).short(), None)]);
+        assert_eq!(known.estimate(who(1), NOW), None, "{has_begun}");
+        ended(&mut known, NOW);
+        assert!(known.take_ended().is_empty(), "it is not counted");
+    }
+}
+
+#[test]
+fn the_last_session_of_a_client_has_the_sid_that_its_player_keeps() {
+    let mut known = knowledge();
+    let own = client(1, 1);
+    for index in [4, 8, 4] {
+        known.also_known(SITE, who(index), sid(7), &own, NOW);
+        assert_eq!(known.known_by(sid(7), &own), Some(who(index)));
+        assert_eq!(known.aliases.len(), 1);
+    }
+}
+
+#[test]
+fn nobody_takes_over_what_another_client_is_known_by() {
     let mut known = knowledge();
     let (own, other) = (client(1, 1), client(2, 2));
     known.also_known(SITE, who(1), sid(7), &own, NOW);
     known.also_known(SITE, who(2), sid(7), &other, NOW);
-    assert_eq!(known.known_by(sid(7)), Some(who(1)), "the first one has it");
+    assert_eq!(known.known_by(sid(7), &own), Some(who(1)));
     known.reported(SITE, sid(8), &own, &buffered(5), NOW);
     known.reported(SITE, sid(8), &other, &buffered(6), NOW);
     known.also_known(SITE, who(2), sid(8), &other, NOW);
-    assert_eq!(known.known_by(sid(8)), None, "it plays elsewhere, unsigned");
+    assert_eq!(known.known_by(sid(8), &other), None, "it plays elsewhere");
     assert!(known.is_met(sid(8)));
     known.also_known(SITE, sid(9), sid(10), &own, NOW);
     known.also_known(SITE, who(1), who(2), &own, NOW);
-    assert_eq!(known.known_by(sid(10)), None, "nothing vouches for it");
-    assert_eq!(known.known_by(who(2)), None, "it has an id of its own");
+    assert_eq!(known.known_by(sid(10), &own), None, "nothing vouches");
+    assert_eq!(known.known_by(who(2), &own), None, "it has an id");
+}
+
+#[test]
+fn a_sid_from_elsewhere_tells_how_a_session_plays_and_not_how_fast_its_link_is() {
+    let mut known = knowledge();
+    let (own, other) = (client(1, 1), client(2, 2));
+    session(&mut known, 1, &own, 5, NOW);
+    known.also_known(SITE, who(1), sid(7), &own, NOW);
+    let beliefs = |known: &Knowledge| (known.estimate(who(1), NOW), prior(known, &own, NOW));
+    let before = beliefs(&known);
+    assert!(before.0.is_some() && before.1.is_some());
+    let lie = Report {
+        throughput: Some(100_000_000),
+        ..buffered(3)
+    };
+    for liar in [&other, &Client::default(), &own] {
+        assert!(known.heard(SITE, sid(7), liar, &lie, NOW), "it is taken in");
+        assert_eq!(beliefs(&known), before, "{liar:?}");
+        assert_eq!(playing(&known, NOW), [(who(1).short(), Some(3))]);
+    }
+    assert_eq!(prior(&known, &other, NOW), None, "nothing of the sender");
+    known.reported(SITE, sid(7), &other, &lie, NOW);
+    known.sampled(SITE, sid(7), &other, &sample(100, NOW));
+    assert_eq!(beliefs(&known), before);
+    assert_eq!(known.sessions(), 2, "a session of its own");
+    // The signed id behind it is told all.
+    assert!(known.heard(SITE, who(1), &own, &lie, NOW));
+    assert_ne!(beliefs(&known), before);
+}
+
+#[test]
+fn only_signed_ids_begin_sessions_by_an_event() {
+    let mut known = knowledge();
+    let own = client(1, 1);
+    assert!(!known.heard(SITE, sid(7), &own, &buffered(1), NOW));
+    assert_eq!(known.sessions(), 0);
+    assert!(known.heard(SITE, who(1), &own, &buffered(2), NOW));
+    assert_eq!(playing(&known, NOW), [(who(1).short(), Some(2))]);
+    known.reported(SITE, sid(7), &own, &Report::default(), NOW);
+    assert!(known.heard(SITE, sid(7), &own, &buffered(3), NOW), "met");
+    assert_eq!(known.sessions(), 2);
+}
+
+#[test]
+fn clients_that_cannot_be_told_are_not_one() {
+    let mut known = knowledge();
+    let nobody = Client::default();
+    known.reported(SITE, sid(7), &nobody, &buffered(1), NOW);
+    known.also_known(SITE, who(1), sid(7), &nobody, NOW);
+    assert!(known.is_met(sid(7)), "it may be anybody's");
+    known.also_known(SITE, who(1), sid(8), &nobody, NOW);
+    known.also_known(SITE, who(2), sid(8), &nobody, NOW);
+    assert_eq!(known.aliases.of(sid(8)), Some(who(1)));
+    assert_eq!(known.known_by(sid(8), &nobody), None);
+    // Who comes with an address later begins it.
+    known.reported(SITE, who(1), &client(1, 1), &buffered(1), NOW);
+    assert_eq!(known.known_by(sid(8), &client(1, 1)), Some(who(1)));
+    assert_eq!(known.known_by(sid(8), &nobody), None);
 }
 
 #[test]
@@ -434,17 +541,29 @@ fn sids_are_bounded_by_session_and_go_with_it() {
         known.also_known(SITE, who(1), sid(index), &client(1, 1), NOW);
         assert!(known.aliases.len() <= limits::SESSION_SIDS_MAX);
     }
+    known.also_known(SITE, who(1), sid(0), &client(1, 1), NOW);
+    assert_eq!(known.aliases.of(sid(0)), Some(who(1)), "it is noted again");
+    for index in 100 - bound..100 {
+        known.also_known(SITE, who(1), sid(index), &client(1, 1), NOW);
+    }
     known.also_known(SITE, who(2), sid(200), &client(2, 2), NOW);
     let last = (100 - bound..100).map(sid);
-    assert!(last.clone().all(|sid| known.known_by(sid) == Some(who(1))));
+    assert!(
+        last.clone()
+            .all(|sid| known.aliases.of(sid) == Some(who(1)))
+    );
     assert_eq!(known.aliases.len(), limits::SESSION_SIDS_MAX + 1);
     let later = NOW.after(limits::SESSION_LIFE);
     known.sampled(SITE, who(2), &client(2, 2), &sample(3, later));
     known.tidy(1000, later.after(Duration::from_secs(1)));
-    assert_eq!(known.known_by(sid(99)), None, "its session is over");
-    assert_eq!(known.known_by(sid(200)), Some(who(2)), "its session plays");
+    assert_eq!(known.aliases.of(sid(99)), None, "its session is over");
+    assert_eq!(
+        known.aliases.of(sid(200)),
+        Some(who(2)),
+        "its session plays"
+    );
     known.sessions = Roster::new(2, 1);
-    known.aliases.clear();
+    known.aliases = Aliases::default();
     for index in 1..=9 {
         let own = sid(u32::from(index));
         known.also_known(SITE, who(4 * index), own, &client(index, index), later);
@@ -481,7 +600,7 @@ fn a_flood_of_made_up_sids_leaves_what_is_known_of_signed_sessions() {
     );
     assert!(METRICS.session_evictions.get() >= evictions + u64::from(flood) / 2);
     assert_eq!(estimates(&known), before);
-    assert_eq!(known.known_by(sid(8)), Some(who(8)));
+    assert_eq!(known.aliases.of(sid(8)), Some(who(8)));
     session(&mut known, 16, &client(16, 1), 5, NOW);
     assert!(known.estimate(who(16), NOW).is_some(), "another begins");
     assert_eq!(known.sessions(), limits::SESSIONS_MAX);
