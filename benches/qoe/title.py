@@ -14,8 +14,9 @@ RATE = 25
 # Height, kbit/s of the picture.
 LADDER = ((90, 300), (126, 700), (162, 1200), (198, 2000), (234, 3000), (270, 4500))
 AUDIO_KBPS = 64
-# How far the mean of a rung may be from what it claims, and a segment from that mean: players start
-# with the first one, which an encoder makes larger than the others unless its buffer begins half full.
+# How far the mean of a rung may be from what it claims, and a segment from that mean: players
+# start with the first one, which an encoder makes larger than the others unless its buffer begins
+# half full.
 TOLERANCE = 0.1
 
 
@@ -43,7 +44,8 @@ def encode(directory):
     command += ["-map", "1:a", "-c:a", "aac", "-b:a", f"{AUDIO_KBPS}k",
                 "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main",
                 "-pix_fmt", "yuv420p", "-g", str(RATE * SEGMENT), "-keyint_min",
-                str(RATE * SEGMENT), "-sc_threshold", "0", "-x264-params", "nal-hrd=cbr:vbv-init=0.5",
+                str(RATE * SEGMENT), "-sc_threshold", "0",
+                "-x264-params", "nal-hrd=cbr:vbv-init=0.5",
                 "-f", "dash", "-seg_duration", str(SEGMENT), "-use_timeline", "0",
                 "-adaptation_sets", "id=0,streams=v id=1,streams=a",
                 "-init_seg_name", "init-$RepresentationID$.mp4",

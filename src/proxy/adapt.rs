@@ -225,7 +225,8 @@ impl Visit<'_> {
     }
 
     /// Has brought what the player asks for next: the beginning of the rung that it starts with,
-    /// and of the sound that is heard with that. Of an MPD that is asked for again and again, nobody knows where its players are.
+    /// and of the sound that is heard with that. Of an MPD that is asked for again and again, nobody
+    /// knows where its players are.
     fn look_ahead(&self, ladder: &Ladder, plan: &Plan) {
         let kept = plan.kept.as_ref();
         let is_kept = |index: &usize| kept.is_none_or(|kept| kept.has_rung(*index));

@@ -1,7 +1,8 @@
 //! The life of a client connection around Pingora's protocol loops.
 //!
-//! [`Front`] is what the listeners run, around Pingora's proxy or the admin application. It counts connections ([`Gate`]), cuts those whose request
-//! head does not come in time ([`Watch`]), and hands everything else to Pingora. Pingora calls it
+//! [`Front`] is what the listeners run, around Pingora's proxy or the admin application. It counts
+//! connections ([`Gate`]), cuts those whose request head does not come in time ([`Watch`]), and
+//! hands everything else to Pingora. Pingora calls it
 //! once a connection: its own loop takes the later requests of HTTP/1.1. Requests find the watch
 //! of their connection through the digest that Pingora keeps beside each session, in the slot
 //! meant for a `CONNECT` proxy's answer, which a listener's connections do not have.
