@@ -5,10 +5,32 @@
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
 #[path = "manifests/dash.rs"]
 mod dash;
 #[path = "manifests/hls.rs"]
 mod hls;
+
+/// Time that one measurement should take at least, or the clock is too coarse for it.
+const SPAN: Duration = Duration::from_micros(100);
+
+/// The mean time of one of so many runs as take [`SPAN`].
+fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
+    let mut runs = 1;
+    loop {
+        let start = Instant::now();
+        for _ in 0..runs {
+            drop(black_box(work()));
+        }
+        let time = start.elapsed();
+        if time >= SPAN {
+            return time / runs;
+        }
+        runs *= 4;
+    }
+}
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();

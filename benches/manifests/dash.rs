@@ -1,17 +1,16 @@
 //! MPDs: beside a memory copy of the output.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use weir::manifest::dash::Mpd;
 use weir::manifest::plan::{Kept, Plan, SteeringHint};
 use weir::manifest::uri::{Rebase, Relative};
 
+use crate::timed;
+
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 101;
-
-/// Time that one measurement should take at least, or the clock is too coarse for it.
-const SPAN: Duration = Duration::from_micros(100);
 
 /// Edits of which the mean cost is told; the clock is too coarse for fewer.
 const EDITS_MIN: f64 = 100.0;
@@ -107,22 +106,6 @@ fn capped(mpd: &Mpd<'_>) -> Plan {
             renditions: vec![true; ladder.renditions.len()],
         }),
         ..hints()
-    }
-}
-
-/// The mean time of one of so many runs as take [`SPAN`].
-fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
-    let mut runs = 1;
-    loop {
-        let start = Instant::now();
-        for _ in 0..runs {
-            drop(black_box(work()));
-        }
-        let time = start.elapsed();
-        if time >= SPAN {
-            return time / runs;
-        }
-        runs *= 4;
     }
 }
 

@@ -1,18 +1,17 @@
 //! Playlists: beside a copy of the output, line by line.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use weir::manifest::hls::{Multivariant, rebase_media};
 use weir::manifest::plan::{Kept, Plan, SteeringHint};
 use weir::manifest::uri::{Rebase, Relative};
 
+use crate::timed;
+
 /// Rounds of which the fast ones count; each measures everything once, so that all suffer alike
 /// from whatever else runs.
 const ROUNDS: usize = 301;
-
-/// Time that one measurement should take at least, or the clock is too coarse for it.
-const SPAN: Duration = Duration::from_micros(100);
 
 /// Ten variants with two sounds, texts and I-frames.
 fn master() -> String {
@@ -101,22 +100,6 @@ fn copied(text: &[u8]) -> Vec<u8> {
         out.extend_from_slice(line);
     }
     out
-}
-
-/// The mean time of one of so many runs as take [`SPAN`].
-fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
-    let mut runs = 1;
-    loop {
-        let start = Instant::now();
-        for _ in 0..runs {
-            drop(black_box(work()));
-        }
-        let time = start.elapsed();
-        if time >= SPAN {
-            return time / runs;
-        }
-        runs *= 4;
-    }
 }
 
 /// The time that a tenth of the rounds stay below: what else runs on the machine only adds.

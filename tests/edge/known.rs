@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -122,11 +121,17 @@ fn direct<'a>(origin: &Web) -> Builder<'a> {
     builder.set("site.adapt.session", "connection")
 }
 
-/// A node of a `PoP` that shares a secret.
-async fn node(name: &str, origin: &Web, (redis, secret): (&Redis, &Path)) -> Edge {
-    let node = builder(origin).node(name).redis(redis);
-    let node = node.set("session.secret_file", secret.display().to_string());
-    node.run().await
+/// Two nodes of a `PoP`, which share a secret by file.
+async fn nodes(origin: &Web, redis: &Redis) -> [Edge; 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, SECRET).unwrap();
+    let node = async |name| {
+        let node = builder(origin).node(name).redis(redis);
+        let node = node.set("session.secret_file", secret.display().to_string());
+        node.run().await
+    };
+    [node("a").await, node("b").await]
 }
 
 /// The id, with `~`, that the URIs of a playlist lead below.
@@ -279,14 +284,7 @@ async fn an_expired_id_plays_on_and_counts_for_nobody() {
 #[tokio::test]
 async fn a_client_known_to_one_node_starts_higher_at_another() {
     let (redis, origin) = (redis::start().await, origin().await);
-    let dir = tempfile::tempdir().unwrap();
-    let secret = dir.path().join("secret");
-    fs::write(&secret, SECRET).unwrap();
-    let shares = (&redis, secret.as_path());
-    let (a, b) = (
-        node("a", &origin, shares).await,
-        node("b", &origin, shares).await,
-    );
+    let [a, b] = nodes(&origin, &redis).await;
     let own = plays(&a).await;
     shared(&a, &own).await;
 
@@ -438,14 +436,7 @@ async fn a_rung_whose_sound_begins_with_much_is_no_start() {
 #[tokio::test]
 async fn a_session_whose_node_dies_goes_on_at_another_as_fast() {
     let (redis, origin) = (redis::start().await, origin().await);
-    let dir = tempfile::tempdir().unwrap();
-    let secret = dir.path().join("secret");
-    fs::write(&secret, SECRET).unwrap();
-    let shares = (&redis, secret.as_path());
-    let (a, b) = (
-        node("a", &origin, shares).await,
-        node("b", &origin, shares).await,
-    );
+    let [a, b] = nodes(&origin, &redis).await;
     let own = plays(&a).await;
     shared(&a, &own).await;
     let before = sessions(&a).await;
