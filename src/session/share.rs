@@ -28,6 +28,11 @@ use crate::session::who::Who;
 /// How often the secret is looked up: Redis may have lost it, and other nodes drawn another.
 const SECRET_EVERY: Duration = Duration::from_secs(10);
 
+/// How soon and how often a node that starts asks again for the secret: Redis is reached within
+/// milliseconds, and after a second the usual turns take over.
+const AGREE_AGAIN: Duration = Duration::from_millis(50);
+const AGREE_TRIES: u32 = 20;
+
 /// Sessions ended and forgotten in one turn: what a full table loses in a minute.
 const TIDY_MAX: usize = limits::SESSIONS_MAX / 30;
 
@@ -58,7 +63,7 @@ impl Sessions {
     pub async fn run(self: &Arc<Self>) {
         let mut tick = interval(limits::SESSION_SHARE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut agreed: Option<Instant> = None;
+        let mut agreed = self.agree_at_once().await;
         loop {
             tick.tick().await;
             let now = clock::now();
@@ -89,6 +94,22 @@ impl Sessions {
             sites.ended(ended, now);
         }
         sites.show(now);
+    }
+
+    /// Agrees as soon as Redis is reached, or not within [`AGREE_TRIES`] times [`AGREE_AGAIN`]: what
+    /// is minted before is read on this node alone. When it did, where it had to and could.
+    async fn agree_at_once(&self) -> Option<Instant> {
+        let redis = self.redis.as_ref()?;
+        if self.config.secret.is_some() {
+            return None;
+        }
+        for _ in 0..AGREE_TRIES {
+            if self.agree(redis).await.is_ok() {
+                return Some(Instant::now());
+            }
+            tokio::time::sleep(AGREE_AGAIN).await;
+        }
+        None
     }
 
     /// Agrees with the other nodes on a secret: the one that was in Redis first.
