@@ -258,7 +258,9 @@ fn check_multivariant(text: &[u8]) {
 fn check_groups(before: &[u8], after: &[u8]) {
     let value = |line: &str, name: &str| {
         let (before, rest) = line.split_once(&format!("{name}=\""))?;
-        let is_alone = !before.contains(name) && !rest.contains(name);
+        // Said twice, whatever white space is before it, either may count.
+        let said = format!("{}=", name.trim_start_matches(','));
+        let is_alone = !before.contains(&said) && !rest.contains(&said);
         is_alone.then_some(rest.split_once('"')?.0.to_owned())
     };
     let offered = |text: &str| -> BTreeSet<String> {
