@@ -18,8 +18,8 @@ pub struct Adapt {
     pub filter: Filter,
     /// Sessions in a hundred that play without hints, to compare with.
     pub holdout_percent: u32,
-    /// Whether DASH players are asked for CMCD.
-    pub cmcd: bool,
+    /// Sessions in a hundred whose DASH player is asked for CMCD.
+    pub cmcd_percent: u32,
     /// Segments fetched ahead of a session.
     pub prefetch_segments: usize,
     /// The steering service; `None` for none.

@@ -178,7 +178,7 @@ pub(super) struct Adapt {
     pub(super) client_mode: Option<Given<bool>>,
     pub(super) session: Option<Given<Carrier>>,
     pub(super) holdout_percent: Option<Given<u32>>,
-    pub(super) cmcd: Option<Given<bool>>,
+    pub(super) cmcd_percent: Option<Given<u32>>,
     pub(super) prefetch_segments: Option<Given<u32>>,
     pub(super) filter: Filter,
     pub(super) steering: Option<Steering>,

@@ -67,6 +67,13 @@ impl SessionId {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
+    /// Whether this is one of the `percent` in a hundred sessions that chance picks, whatever
+    /// their arm.
+    #[must_use]
+    pub fn is_among(&self, percent: u32) -> bool {
+        self.nonce % 100 < u64::from(percent)
+    }
+
     /// Reads an id of `site` back; `None` when it is forged, foreign or too old.
     #[must_use]
     pub fn read(ring: &Keyring, site: &str, text: &str, now: UnixMillis) -> Option<Self> {
@@ -171,6 +178,18 @@ mod tests {
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(bytes).unwrap();
             assert!(!read(&ring, "films", &changed), "{changed}");
+        }
+    }
+
+    #[test]
+    fn chance_picks_among_sessions_by_what_stands_in_their_ids() {
+        let (ring, id) = minted(Arm::Holdout);
+        let read = SessionId::read(&ring, "films", &id.spell(), NOW).unwrap();
+        for id in [id, read] {
+            assert_eq!(
+                [0, 7, 8, 100].map(|it| id.is_among(it)),
+                [false, false, true, true]
+            );
         }
     }
 

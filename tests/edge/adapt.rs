@@ -569,6 +569,7 @@ async fn a_client_that_showed_more_starts_higher_in_its_next_session() {
     origin.put("/t/ladder.m3u8", ladder().into());
     let edge = builder(&origin)
         .set("site.adapt.holdout_percent", 0)
+        .set("site.adapt.cmcd_percent", 100)
         .run()
         .await;
     fast_session(&edge).await;

@@ -13,10 +13,17 @@ const MASTER: &str = "#EXTM3U\n\
     #EXT-X-STREAM-INF:BANDWIDTH=800000,CODECS=\"avc1.4d401e\"\nlow.m3u8\n\
     #EXT-X-STREAM-INF:BANDWIDTH=1600000,CODECS=\"avc1.4d401e\"\nhigh.m3u8\n";
 
+const LIVE: &str = "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"dynamic\" \
+    availabilityStartTime=\"2026-01-01T00:00:00Z\" minimumUpdatePeriod=\"PT2S\" \
+    minBufferTime=\"PT2S\" profiles=\"urn:mpeg:dash:profile:isoff-live:2011\"><Period id=\"1\">\
+    <AdaptationSet mimeType=\"video/mp4\"><SegmentTemplate media=\"$Number$.m4s\" duration=\"2\"/>\
+    <Representation id=\"a\" bandwidth=\"800000\"/></AdaptationSet></Period></MPD>";
+
 async fn origin() -> Web {
     let origin = web::start().await;
     origin.put("/t/master.m3u8", MASTER.into());
     origin.put("/t/1.m4s", bytes(1, 3000));
+    origin.put("/t/live.mpd", LIVE.into());
     origin
 }
 
@@ -64,6 +71,31 @@ async fn playing(edge: &Edge) -> Vec<Value> {
 async fn events(edge: &Edge, result: &str) -> f64 {
     let labels = [("result", result)];
     edge.metric("weir_reported_events_total", &labels).await
+}
+
+/// Whether an MPD asks its player for reports, and where it is asked for again.
+async fn asked(edge: &Edge, target: &str) -> (bool, String) {
+    let mpd = edge.get(target).await.whole(200).text();
+    let location = mpd
+        .split("<Location>")
+        .nth(1)
+        .and_then(|rest| rest.split('<').next());
+    let location = location.unwrap_or_else(|| panic!("no location in\n{mpd}"));
+    (mpd.contains("<CMCDParameters "), location.to_owned())
+}
+
+#[tokio::test]
+async fn a_share_of_the_sessions_is_asked_for_reports_from_their_beginning_to_their_end() {
+    let origin = origin().await;
+    let edge = edge::new().origin(&origin);
+    let edge = edge.set("site.adapt.cmcd_percent", 50).run().await;
+    let mut reporting = 0;
+    for _ in 0..64 {
+        let (is_asked, again) = asked(&edge, "/t/live.mpd").await;
+        assert_eq!(asked(&edge, &again).await, (is_asked, again));
+        reporting += u32::from(is_asked);
+    }
+    assert!((8..56).contains(&reporting), "{reporting} of 64");
 }
 
 #[tokio::test]

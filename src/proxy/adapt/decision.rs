@@ -293,8 +293,9 @@ impl Case<'_> {
     }
 
     fn cmcd(&self) -> Option<String> {
-        let wanted = self.visit.route.site.adapt.cmcd && self.kind == ManifestKind::Dash;
-        self.guest.text().filter(|_| wanted).map(str::to_owned)
+        let percent = self.visit.route.site.adapt.cmcd_percent;
+        let is_asked = self.kind == ManifestKind::Dash && self.guest.is_asked(percent);
+        self.guest.text().filter(|_| is_asked).map(str::to_owned)
     }
 
     /// Where a live MPD is asked for again: below its session, with what was chosen.

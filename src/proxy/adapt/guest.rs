@@ -39,6 +39,15 @@ impl Guest {
         }
     }
 
+    /// Whether its player is asked for reports, where `percent` of all are: the same whenever a
+    /// manifest of the session is made, and whichever arm it is of.
+    pub(super) fn is_asked(&self, percent: u32) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Known { id, .. } | Self::New { id, .. } => id.is_among(percent),
+        }
+    }
+
     /// By what it is known, where it may have shown something already.
     pub(super) fn known(&self) -> Option<Who> {
         match self {
