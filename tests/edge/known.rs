@@ -1,10 +1,8 @@
-//! What one session has shown is of use to the next: on another node, by steering, on a connection.
+//! What one session has shown is of use to the next: on its node and on another, and by steering.
 //!
 //! Everything goes by what players say. The kernel's figures are switched off, since over loopback
-//! they would tell of gigabits; where connections are to be the clients' own, which is the same
-//! switch, too little is sent for them.
+//! they would tell of gigabits.
 
-use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
@@ -15,11 +13,14 @@ use weir::session::holdout::Arm;
 use weir::session::id::SessionId;
 use weir::session::secret::Key;
 
-use crate::harness::client::{Answer, Protocol};
+use crate::harness::client::Answer;
 use crate::harness::edge::{Builder, Edge};
 use crate::harness::redis::Redis;
 use crate::harness::web::Web;
 use crate::harness::{assert_same, bytes, edge, redis, web};
+
+mod connection;
+mod first;
 
 /// Every player starts with the first of these by itself. Of 3 Mbit/s the second one is the better
 /// start: it fits, and comes later by less than what a hint may cost.
@@ -112,13 +113,7 @@ fn builder<'a>(origin: &Web) -> Builder<'a> {
     builder
         .set("session.tcp_info", false)
         .set("site.adapt.holdout_percent", 0)
-}
-
-/// A node to which connections are the clients' own. By none of them a test may have so much sent
-/// that the kernel's figures make a sample: 64 kB.
-fn direct<'a>(origin: &Web) -> Builder<'a> {
-    let builder = builder(origin).set("session.tcp_info", true);
-    builder.set("site.adapt.session", "connection")
+        .set("site.adapt.cmcd_percent", 100)
 }
 
 /// Two nodes of a `PoP`, which share a secret by file.
@@ -154,13 +149,6 @@ fn listed(playlist: &str) -> Vec<u64> {
 fn attribute<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!(" {name}=\""))?;
     rest.split('"').next()
-}
-
-/// The session that an MPD tells its player.
-fn told(mpd: &str) -> String {
-    let told = attribute(mpd, "sessionID");
-    told.unwrap_or_else(|| panic!("no session in\n{mpd}"))
-        .to_owned()
 }
 
 async fn get_as(edge: &Edge, agent: &str, target: &str) -> Answer {
@@ -282,6 +270,43 @@ async fn an_expired_id_plays_on_and_counts_for_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_showed_more_starts_higher_in_its_next_session() {
+    let origin = origin().await;
+    // Or the first segment of one rung were known to be smaller than that of the other.
+    let edge = builder(&origin).set("site.adapt.prefetch_segments", 0);
+    let edge = edge.run().await;
+    plays(&edge).await;
+    let next = get_as(&edge, PLAYER, "/t/master.m3u8").await;
+    assert_eq!(listed(&next.text()), [1_300_000, 1_000_000, 9_000_000]);
+    let told = next.header("cmsd-dynamic");
+    assert!(told.contains(";etp=") && told.contains(";mb="), "{told}");
+    let mpd = get_as(&edge, PLAYER, "/t/manifest.mpd").await.text();
+    assert_eq!(attribute(&mpd, "target"), Some("1300000"), "{mpd}");
+    let given = [("result", "given")];
+    assert_eq!(edge.metric("weir_hints_total", &given).await, 2.0);
+    let off = get_as(&edge, PLAYER, "/t/master.m3u8?mode=off").await;
+    assert_same(&off.body, master().as_bytes());
+    let single = get_as(&edge, PLAYER, "/t/master.m3u8?mode=single").await;
+    assert_eq!(listed(&single.text()), [1_300_000]);
+    let stranger = get_as(&edge, "stranger", "/t/master.m3u8").await;
+    assert_eq!(listed(&stranger.text()), [1_000_000, 1_300_000, 9_000_000]);
+    assert_eq!(stranger.header("cmsd-dynamic"), "");
+}
+
+#[tokio::test]
+async fn sessions_of_the_holdout_are_told_nothing() {
+    let origin = origin().await;
+    let edge = builder(&origin).set("site.adapt.holdout_percent", 100);
+    let edge = edge.run().await;
+    plays(&edge).await;
+    let next = get_as(&edge, PLAYER, "/t/master.m3u8").await;
+    assert_eq!(listed(&next.text()), [1_000_000, 1_300_000, 9_000_000]);
+    assert_eq!(next.header("cmsd-dynamic"), "");
+    let held_out = [("result", "holdout")];
+    assert!(edge.metric("weir_hints_total", &held_out).await >= 1.0);
+}
+
+#[tokio::test]
 async fn a_client_known_to_one_node_starts_higher_at_another() {
     let (redis, origin) = (redis::start().await, origin().await);
     let [a, b] = nodes(&origin, &redis).await;
@@ -305,132 +330,6 @@ async fn a_client_known_to_one_node_starts_higher_at_another() {
     assert!(!text.contains("OperatingBandwidth"), "{text}");
     let hints = b.metric("weir_hints_total", &[("result", "given")]).await;
     assert_eq!(hints, 2.0, "to the client that is known");
-}
-
-/// The beginning of a file: 800 bytes of initialisation, and the index of its first 4 s.
-fn indexed(first_bytes: u32) -> Vec<u8> {
-    let mut file = vec![0; 800];
-    for number in [
-        // A box of 44 bytes, of version 0, about track 1, in seconds.
-        44,
-        u32::from_be_bytes(*b"sidx"),
-        0,
-        1,
-        1,
-        // From the beginning of the film, right behind the box: one reference.
-        0,
-        0,
-        1,
-        first_bytes,
-        4,
-        0x9000_0000,
-    ] {
-        file.extend(number.to_be_bytes());
-    }
-    file.resize(3000, 7);
-    file
-}
-
-#[tokio::test]
-async fn a_file_whose_index_says_that_it_begins_with_much_is_no_start() {
-    let origin = origin().await;
-    let rungs = LADDER.map(|(name, bandwidth)| {
-        origin.put(&format!("/t/{name}.mp4"), indexed(1_500_000).into());
-        format!(
-            "<Representation id=\"{name}\" codecs=\"avc1.4d401e\" bandwidth=\"{bandwidth}\" \
-             width=\"640\" height=\"360\"><BaseURL>{name}.mp4</BaseURL>\
-             <SegmentBase indexRange=\"800-843\"><Initialization range=\"0-799\"/></SegmentBase>\
-             </Representation>"
-        )
-    });
-    let text = format!(
-        "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" minBufferTime=\"PT4S\" \
-         profiles=\"urn:mpeg:dash:profile:isoff-on-demand:2011\" \
-         mediaPresentationDuration=\"PT12S\"><Period id=\"0\">\
-         <AdaptationSet contentType=\"video\" mimeType=\"video/mp4\">{}</AdaptationSet>\
-         </Period></MPD>",
-        rungs.concat()
-    );
-    origin.put("/t/demand.mpd", text.into());
-    let edge = builder(&origin)
-        .set("site.adapt.prefetch_segments", 0)
-        .run()
-        .await;
-    plays(&edge).await;
-    let target = async || {
-        let text = get_as(&edge, PLAYER, "/t/demand.mpd").await.text();
-        attribute(&text, "target").map(str::to_owned)
-    };
-    assert_eq!(target().await.as_deref(), Some("1300000"));
-    edge.get("/t/middle.mp4").await.whole(200);
-    edge.settled().await;
-    assert_eq!(target().await, None, "it would come four seconds later");
-    edge.get("/t/low.mp4").await.whole(200);
-    edge.settled().await;
-    assert_eq!(
-        target().await.as_deref(),
-        Some("1300000"),
-        "as the other would"
-    );
-}
-
-#[tokio::test]
-async fn the_round_trip_of_the_connection_that_asks_decides_where_it_is_measured() {
-    // At 30 Mbit/s the upper one comes 0.45 s later over loopback. Over a usual line, of which a
-    // window of TCP that opens takes several round trips, it is 0.53 s; a hint may cost 0.5 s.
-    let rung = |name: &str, bandwidth: u64| {
-        format!("#EXT-X-STREAM-INF:BANDWIDTH={bandwidth},RESOLUTION=640x360\n{name}.m3u8\n")
-    };
-    let text = format!(
-        "#EXTM3U\n{}{}",
-        rung("low", 100_000),
-        rung("high", 3_500_000)
-    );
-    for (measured, expected) in [(true, 3_500_000), (false, 100_000)] {
-        let origin = origin().await;
-        origin.put("/t/far.m3u8", text.clone().into());
-        let edge = builder(&origin)
-            .set("session.tcp_info", measured)
-            .set("site.adapt.prefetch_segments", 0)
-            .run()
-            .await;
-        let own = session(&get_as(&edge, PLAYER, "/t/master.m3u8").await.text());
-        for number in 1..4 {
-            let target = format!("/{own}/t/{number}.m4s?CMCD=mtp%3D30000%2Cot%3Dv");
-            get_as(&edge, PLAYER, &target).await;
-        }
-        let text = get_as(&edge, PLAYER, "/t/far.m3u8").await.text();
-        assert_eq!(listed(&text)[0], expected, "measured: {measured}");
-    }
-}
-
-#[tokio::test]
-async fn a_rung_whose_sound_begins_with_much_is_no_start() {
-    let origin = origin().await;
-    let media = ["light", "heavy"].map(|group| {
-        format!(
-            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{group}\",NAME=\"one\",DEFAULT=YES,\
-             URI=\"{group}.m3u8\"\n"
-        )
-    });
-    let mut variants = master().replace("d401e\"", "d401e,mp4a.40.2\",AUDIO=\"heavy\"");
-    variants = variants.replacen("heavy", "light", 1);
-    origin.put("/t/sounds.m3u8", (variants + &media.concat()).into());
-    let list = list().replace("1.m4s", "sound.m4s");
-    origin.put("/t/heavy.m3u8", list.into());
-    origin.put("/t/sound.m4s", bytes(1, 1_500_000));
-    let edge = builder(&origin)
-        .set("site.adapt.prefetch_segments", 0)
-        .run()
-        .await;
-    plays(&edge).await;
-    let first = async || listed(&get_as(&edge, PLAYER, "/t/sounds.m3u8").await.text())[0];
-    assert_eq!(first().await, 1_300_000);
-    for path in ["/t/heavy.m3u8", "/t/sound.m4s"] {
-        edge.get(path).await.whole(200);
-    }
-    edge.settled().await;
-    assert_eq!(first().await, 1_000_000, "it would come four seconds later");
 }
 
 #[tokio::test]
@@ -496,131 +395,5 @@ async fn what_players_say_to_steering_is_what_their_sessions_get() {
         let rows = sessions(&edge).await;
         assert_eq!(rows.len(), count + 1, "{query}: {rows:?}");
         assert_estimated(&rows[0], kbps);
-    }
-}
-
-#[tokio::test]
-async fn sessions_known_by_connection_play_what_the_origin_wrote_and_are_one_by_client() {
-    let origin = origin().await;
-    let edge = builder(&origin)
-        .set("site.adapt.session", "connection")
-        .run()
-        .await;
-    let client = edge.over(Protocol::Http1);
-    let mut connection = client.connect().await.unwrap();
-    let mut read = async |target: &str| connection.get(target).await.unwrap().whole(200);
-    assert_same(&read("/t/master.m3u8").await.body, master().as_bytes());
-    for (name, _) in LADDER {
-        assert_same(
-            &read(&format!("/t/{name}.m3u8")).await.body,
-            list().as_bytes(),
-        );
-    }
-    for number in 1..4 {
-        let target = format!("/t/{number}.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv");
-        assert_same(&read(&target).await.body, &bytes(number, 3000));
-    }
-    let rows = sessions(&edge).await;
-    assert_eq!(rows.len(), 1, "{rows:?}");
-    assert_estimated(&rows[0], SAID);
-    assert_eq!(rows[0]["estimate"]["samples"], 3, "all of them: {rows:?}");
-
-    let again = read("/t/master.m3u8").await.text();
-    assert_eq!(listed(&again), [1_300_000, 1_000_000, 9_000_000]);
-    assert!(!again.contains('~'), "{again}");
-    let adaptive = read("/adaptive_stream/t").await.text();
-    assert!(adaptive.contains("/t/middle.m3u8") && !adaptive.contains('~'));
-
-    let report = "/t/1.m4s?CMCD=mtp%3D9000%2Cot%3Dv";
-    get_as(&edge, "another", report).await;
-    let rows = sessions(&edge).await;
-    assert_eq!(rows.len(), 2, "{rows:?}");
-    assert_estimated(&rows[0], 9000);
-    assert_estimated(&rows[1], SAID);
-}
-
-#[tokio::test]
-async fn a_live_mpd_asked_for_again_by_a_connection_goes_on_with_its_session() {
-    let origin = origin().await;
-    origin.put("/other/manifest.mpd", live().into());
-    let edge = direct(&origin).run().await;
-    for number in 1..4 {
-        let target = format!("/t/{number}.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv");
-        edge.get(&target).await.whole(200);
-    }
-    for protocol in [Protocol::Http1, Protocol::Http2] {
-        let mut connection = edge.over(protocol).connect().await.unwrap();
-        let mut read = async |target: &str| {
-            let answer = connection.get(target).await.unwrap().whole(200);
-            (answer.text(), answer.header("cmsd-dynamic").to_owned())
-        };
-        let (first, said) = read("/live/manifest.mpd").await;
-        assert_eq!(attribute(&first, "target"), Some("1300000"), "{first}");
-        assert!(said.contains(";etp="), "{said}");
-        let own = told(&first);
-        for _ in 0..3 {
-            let (again, said) = read("/live/manifest.mpd").await;
-            assert_eq!(told(&again), own);
-            assert!(!again.contains("OperatingBandwidth"), "{again}");
-            assert_eq!(said, "", "who plays knows better");
-            let segment = format!("/live/1.m4s?CMCD=mtp%3D{SAID}%2Cot%3Dv%2Csid%3D%22{own}%22");
-            read(&segment).await;
-        }
-        let vod = told(&read("/t/manifest.mpd").await.0);
-        let again = told(&read("/t/manifest.mpd").await.0);
-        assert_ne!(again, vod, "who asks for this again begins again");
-        assert_ne!(again, own);
-        let other = read("/other/manifest.mpd").await.0;
-        assert_ne!(told(&other), own);
-        let elsewhere = edge.over(protocol).get("/live/manifest.mpd").await;
-        let elsewhere = told(&elsewhere.whole(200).text());
-        assert_ne!(elsewhere, own);
-
-        let goes_on = told(&read("/live/manifest.mpd").await.0);
-        let forged = read("/~forged/live/manifest.mpd").await.0;
-        assert_eq!(told(&forged), goes_on, "what names nothing changes nothing");
-        let named = format!("/~{elsewhere}/live/manifest.mpd");
-        assert_eq!(told(&read(&named).await.0), elsewhere, "what names does");
-    }
-    let rows = sessions(&edge).await;
-    assert_eq!(
-        rows.len(),
-        3,
-        "the client, and each that was told one: {rows:?}"
-    );
-}
-
-#[tokio::test]
-async fn viewers_whose_balancer_has_one_connection_for_them_get_a_session_each() {
-    let origin = origin().await;
-    let edge = builder(&origin)
-        .set("site.adapt.session", "connection")
-        .run()
-        .await;
-    for protocol in [Protocol::Http1, Protocol::Http2] {
-        let mut connection = edge.over(protocol).connect().await.unwrap();
-        let mut ids = HashSet::new();
-        for viewer in 1..4 {
-            let answer = connection.get("/live/manifest.mpd").await.unwrap();
-            ids.insert(told(&answer.whole(200).text()));
-            assert_eq!(ids.len(), viewer, "{ids:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_connection_that_another_user_agent_asked_by_tells_of_no_session_any_more() {
-    let origin = origin().await;
-    let edge = direct(&origin).run().await;
-    for protocol in [Protocol::Http1, Protocol::Http2] {
-        let client = edge.over(protocol);
-        let mut connection = client.connect().await.unwrap();
-        let mut ids = HashSet::new();
-        for (agent, known) in [("one", 1), ("one", 1), ("two", 2), ("one", 3), ("one", 4)] {
-            let request = client.request("GET", "/live/manifest.mpd");
-            let answer = connection.send(request.header("user-agent", agent)).await;
-            ids.insert(told(&answer.unwrap().whole(200).text()));
-            assert_eq!(ids.len(), known, "{agent} asks: {ids:?}");
-        }
     }
 }

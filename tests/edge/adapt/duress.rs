@@ -2,19 +2,21 @@
 
 use tokio::net::TcpStream;
 
-use super::{builder, ladder, origin};
+use super::builder;
+use super::server::MASTER;
+use crate::harness::web;
 
 #[tokio::test]
 async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
-    let origin = origin().await;
-    origin.put("/t/ladder.m3u8", ladder().into());
+    let origin = web::start().await;
+    origin.put("/t/master.m3u8", MASTER.into());
     let edge = builder(&origin)
         .node("pop")
         .set("server.max_connections", 100)
         .set("site.adapt.holdout_percent", 50)
         .run()
         .await;
-    let calm = edge.get("/t/ladder.m3u8").await.whole(200);
+    let calm = edge.get("/t/master.m3u8").await.whole(200);
     assert_eq!(calm.header("cmsd-dynamic"), "", "nothing is known");
     let url = edge.url("");
     let address = url.strip_prefix("http://").unwrap();
@@ -24,7 +26,7 @@ async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
     }
     edge.metric_reaches(("weir_duress", &[]), 1.0).await;
     for _ in 0..8 {
-        let answer = edge.get("/t/ladder.m3u8").await.whole(200);
+        let answer = edge.get("/t/master.m3u8").await.whole(200);
         assert_eq!(
             answer.header("cmsd-dynamic"),
             "\"pop\";du;mb=800",
@@ -32,6 +34,6 @@ async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
         );
         assert!(answer.text().contains("3000000"), "the ladder stays");
     }
-    let off = edge.get("/t/ladder.m3u8?mode=off").await.whole(200);
+    let off = edge.get("/t/master.m3u8?mode=off").await.whole(200);
     assert_eq!(off.header("cmsd-dynamic"), "");
 }

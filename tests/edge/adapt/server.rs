@@ -10,7 +10,7 @@ use crate::harness::edge::Edge;
 use crate::harness::web::Web;
 use crate::harness::{bytes, redis, web};
 
-const MASTER: &str = "#EXTM3U\n\
+pub(super) const MASTER: &str = "#EXTM3U\n\
     #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,CODECS=\"avc1.4d401e\"\n\
     low/list.m3u8\n\
     #EXT-X-STREAM-INF:BANDWIDTH=3000000,RESOLUTION=640x360,CODECS=\"avc1.4d401e\"\n\
