@@ -26,8 +26,7 @@ max_connections_per_address = 10000
 access = true
 [cache.memory]
 size = "256MiB"
-[cache.redis]
-urls = ["redis://127.0.0.1:{redis}"]
+{shared}
 [[site]]
 hosts = ["*"]
 origin = "file://{origin}"
@@ -35,6 +34,11 @@ origin = "file://{origin}"
 live_manifest = "1s"
 [site.adapt]
 holdout_percent = 0
+"""
+
+SHARED = """
+[cache.redis]
+urls = ["redis://127.0.0.1:{redis}"]
 """
 
 
@@ -55,10 +59,11 @@ def started(command, log):
 
 
 class Nodes:
-    """Redis and nodes named as asked; `urls` says where each is reached from inside a link."""
+    """Redis and nodes named as asked, all sharing it but those `apart`; `urls` says where each is
+    reached from inside a link."""
 
-    def __init__(self, names, address, origin):
-        self.names, self.address, self.origin = names, address, origin
+    def __init__(self, names, address, origin, apart=()):
+        self.names, self.address, self.origin, self.apart = names, address, origin, apart
         self.urls, self.admins, self.processes = {}, {}, []
         self.directory = None
 
@@ -90,8 +95,9 @@ class Nodes:
         """Starts a node."""
         http, admin = free_port(), free_port()
         conf = self.directory / f"{name}.toml"
+        shared = "" if name in self.apart else SHARED.format(redis=redis)
         conf.write_text(CONFIG.format(address=self.address, http=http, admin=admin, name=name,
-                                      redis=redis, origin=self.origin))
+                                      shared=shared, origin=self.origin))
         log = self.directory / f"{name}.log"
         self.processes.append(started([binary(), "run", "--config", conf], log))
         self.urls[name] = f"http://{self.address}:{http}"
