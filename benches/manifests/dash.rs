@@ -1,7 +1,9 @@
 //! MPDs: beside a memory copy of the output.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use weir::manifest::dash::Mpd;
 use weir::manifest::plan::{Kept, Plan, SteeringHint};
@@ -14,6 +16,9 @@ const ROUNDS: usize = 101;
 
 /// Edits of which the mean cost is told; the clock is too coarse for fewer.
 const EDITS_MIN: f64 = 100.0;
+
+/// Less is copied faster than the clock tells.
+const FOUND_BYTES_MIN: usize = 30_000;
 
 /// A live MPD of one period: it grows with the entries of its timelines, a dozen of which are as
 /// large as a period.
@@ -96,13 +101,11 @@ fn hints() -> Plan {
 /// The same, without the highest rungs.
 fn capped(mpd: &Mpd<'_>) -> Plan {
     let ladder = mpd.ladder();
+    let heights = ladder.rungs.iter().map(|rung| rung.height);
+    let highest = heights.clone().max().flatten();
     Plan {
         kept: Some(Kept {
-            rungs: ladder
-                .rungs
-                .iter()
-                .map(|rung| rung.height < Some(1080))
-                .collect(),
+            rungs: heights.map(|height| height < highest).collect(),
             renditions: vec![true; ladder.renditions.len()],
         }),
         ..hints()
@@ -132,39 +135,92 @@ pub(super) fn show() {
          | an edit |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    for family in [live, periods] {
-        let mut fixed = [Duration::ZERO; 2];
+    let mut fixed = [Duration::ZERO; 2];
+    for (name, family) in [("live", live as fn(usize) -> String), ("periods", periods)] {
         for size in [1, 80, 900] {
             let text = family(size);
-            let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
+            let Some(costs) = costs(&text) else {
                 continue;
             };
-            let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
-            let mut row = format!("{} kB | {read:.2?}", text.len() / 1000);
-            let mut times = Vec::new();
-            let plans = [hints(), capped(&mpd)];
-            for (plan, fixed) in plans.iter().zip(&mut fixed) {
-                let written = mpd.write(plan);
-                let [write, copy] = medians(
-                    || mpd.write(black_box(plan)),
-                    || black_box(&written).clone(),
-                );
-                if size == 1 {
-                    *fixed = write;
-                }
-                let above = write.saturating_sub(*fixed).as_secs_f64() / copy.as_secs_f64();
-                row += &format!(" | {write:.2?} | {copy:.2?} | {above:.2}");
-                times.push(write.as_secs_f64());
+            if size == 1 {
+                fixed = costs.each_ref().map(|cost| cost.write);
             }
-            let edits: f64 = plans.iter().map(edits).sum();
-            let cap = times.into_iter().reduce(|hints, cap| cap - hints);
-            let edit = match cap {
-                Some(cap) if edits > EDITS_MIN => format!("{:.1} ns", 1e9 * cap / edits),
-                _ => "-".to_owned(),
-            };
-            println!("| {row} | {edit} |");
+            print(name, &text, costs, fixed);
         }
     }
+    for (name, text) in found().unwrap_or_default() {
+        if let Some(costs) = costs(&text) {
+            print(&name, &text, costs, fixed);
+        }
+    }
+}
+
+/// Other people's MPDs that are large enough to be timed, where there are any.
+fn found() -> io::Result<Vec<(String, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/manifests");
+    let mut pending = vec![root];
+    let mut found = Vec::new();
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "mpd")
+                && let Ok(text) = fs::read_to_string(&path)
+                && text.len() >= FOUND_BYTES_MIN
+            {
+                let name = path.file_stem().unwrap_or_default();
+                found.push((name.to_string_lossy().into_owned(), text));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What it takes to write an MPD by a plan.
+struct Cost {
+    write: Duration,
+    /// To copy what was written.
+    copy: Duration,
+    edits: f64,
+}
+
+impl Cost {
+    fn of(mpd: &Mpd<'_>, plan: Plan) -> Self {
+        let written = mpd.write(&plan);
+        let [write, copy] = medians(
+            || mpd.write(black_box(&plan)),
+            || black_box(&written).clone(),
+        );
+        let edits = edits(&plan);
+        Self { write, copy, edits }
+    }
+}
+
+/// The cost of hints, and of hints and a cap.
+fn costs(text: &str) -> Option<[Cost; 2]> {
+    let mpd = Mpd::parse(text.as_bytes()).ok()?;
+    Some([hints(), capped(&mpd)].map(|plan| Cost::of(&mpd, plan)))
+}
+
+/// Prints a row: of hints, then of hints and a cap.
+fn print(name: &str, text: &str, costs: [Cost; 2], fixed: [Duration; 2]) {
+    let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
+    let mut row = format!("{name}, {} kB | {read:.2?}", text.len() / 1000);
+    for (cost, fixed) in costs.iter().zip(fixed) {
+        let Cost { write, copy, .. } = cost;
+        let above = write.saturating_sub(fixed).as_secs_f64() / copy.as_secs_f64();
+        row += &format!(" | {write:.2?} | {copy:.2?} | {above:.2}");
+    }
+    let [hints, cap] = costs;
+    let edit = match cap.edits {
+        edits if edits > EDITS_MIN => {
+            let each = (cap.write.as_secs_f64() - hints.write.as_secs_f64()) / edits;
+            format!("{:.1} ns", 1e9 * each)
+        }
+        _ => "-".to_owned(),
+    };
+    println!("| {row} | {edit} |");
 }
 
 /// How many edits a cap makes: each rung is removed, and the bound of its set follows.
