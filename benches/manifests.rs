@@ -8,10 +8,22 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use tikv_jemalloc_ctl::{epoch, stats};
+
 #[path = "manifests/dash.rs"]
 mod dash;
 #[path = "manifests/hls.rs"]
 mod hls;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Bytes that are allocated now.
+fn allocated() -> usize {
+    epoch::advance().unwrap_or_default();
+    stats::allocated::read().unwrap_or_default()
+}
 
 /// Time that one measurement should take at least, or the clock is too coarse for it.
 const SPAN: Duration = Duration::from_micros(100);

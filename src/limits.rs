@@ -387,6 +387,16 @@ pub const REPRESENTATIONS_MAX: usize = 256;
 /// Largest MPD that is read. A live window of hours with a timeline for each rung is 1 MiB.
 pub const MPD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Part of the memory tier's budget that parsed manifests may take: one in so many.
+pub const PARSED_SHARE: usize = 16;
+
+/// Memory that a parsed manifest is taken to need, for each byte of its text: an MPD of many short
+/// periods takes ten, and its elements and what filters left of it most of that (`make bench`).
+pub const PARSED_BYTES_PER_BYTE: usize = 12;
+
+/// Most filters whose results are kept with an MPD that was read, each a text of its own.
+pub const MPD_FILTERS_MAX: usize = 4;
+
 /// Deepest nesting of an MPD that is read: the schema has 8 levels, DRM systems add a few.
 pub const MPD_DEPTH_MAX: usize = 32;
 

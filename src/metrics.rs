@@ -30,7 +30,7 @@ macro_rules! labels {
         $($(#[$doc:meta])* $variant:ident = $text:literal,)+
     }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$doc])* $variant,)+ }
         impl Label for $name {
             const NAME: &'static str = $label;
@@ -284,6 +284,16 @@ labels! {
 }
 
 labels! {
+    /// Whether a manifest had to be parsed.
+    Parsing("result") {
+        /// One of the same bytes was kept parsed.
+        Hit = "hit",
+        /// It had to be.
+        Miss = "miss",
+    }
+}
+
+labels! {
     /// What became of a post of a player.
     Posted("result") {
         /// It was taken in.
@@ -444,6 +454,7 @@ pub struct Metrics {
     pub pathways_down: IntGauge,
     pub duress: IntGauge,
     pub manifests: Counters2<ManifestKind, Made>,
+    pub manifests_parsed: Counters<Parsing>,
     pub hints: Counters<Hinting>,
     pub posts: Counters<Posted>,
     pub posted_events: Counters<Heard>,
@@ -701,6 +712,12 @@ impl Metrics {
                 "weir_manifests_total",
                 "Manifests that sites adapt, by kind and what became of them. Unparsable or \
                  too-large ones go out as they are: look at what the origin has there.",
+            ),
+            manifests_parsed: Counters::new(
+                &r,
+                "weir_manifests_parsed_total",
+                "Manifests looked up among those kept parsed. Misses of many: the origin changes \
+                 them at each request, or a sixteenth of cache.memory.size is too little for them.",
             ),
             hints: Counters::new(
                 &r,

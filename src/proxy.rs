@@ -21,6 +21,7 @@ use crate::life::duress::Duress;
 use crate::limits::INVALIDATIONS_PER_SECOND;
 use crate::metrics::METRICS;
 use crate::prefetch::Prefetch;
+use crate::proxy::adapt::manifests::Manifests;
 use crate::proxy::allowance::{Allowance, Posts};
 use crate::proxy::upstream::Uplink;
 use crate::session::Sessions;
@@ -56,6 +57,7 @@ pub mod wire;
 /// What every request needs: the engine, the sites, and the node's own name.
 pub struct Edge {
     engine: Arc<Engine>,
+    manifests: Manifests,
     sessions: Arc<Sessions>,
     /// Whether connections are clients' own, and not a balancer's: then the kernel is asked what
     /// they carry.
@@ -104,6 +106,7 @@ impl Edge {
     #[must_use]
     pub fn new(config: &Config, sources: &[Arc<Source>], parts: Parts) -> Self {
         Self {
+            manifests: Manifests::new(parts.engine.memory()),
             engine: parts.engine,
             sessions: parts.sessions,
             metered: config.session.tcp_info,

@@ -14,8 +14,8 @@ use crate::timed;
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 101;
 
-/// Edits of which the mean cost is told; the clock is too coarse for fewer.
-const EDITS_MIN: f64 = 100.0;
+/// Heights of the rungs, the highest last: more of them than filters are remembered.
+const HEIGHTS: [u32; 5] = [240, 360, 480, 720, 1080];
 
 /// Less is copied faster than the clock tells.
 const FOUND_BYTES_MIN: usize = 30_000;
@@ -39,10 +39,22 @@ fn live(size: usize) -> String {
 
 /// An MPD on demand that grows with its periods.
 fn periods(count: usize) -> String {
+    mpd("static", &by_number().repeat(count))
+}
+
+/// The same, each period with the address of its files at this site, which is to get the prefix.
+fn addressed(count: usize) -> String {
+    let base = "<Period>\n<BaseURL>https://edge.example/films/one/</BaseURL>";
+    let period = by_number().replace("<Period>", base);
+    mpd("static", &period.repeat(count))
+}
+
+/// A period of numbered segments.
+fn by_number() -> String {
     let template = "<SegmentTemplate timescale=\"1000\" duration=\"4000\" \
                     initialization=\"$RepresentationID$/i.mp4\" \
                     media=\"$RepresentationID$/$Number$.m4s\"/>\n";
-    mpd("static", &period(template, template).repeat(count))
+    period(template, template)
 }
 
 fn mpd(kind: &str, periods: &str) -> String {
@@ -55,21 +67,16 @@ fn mpd(kind: &str, periods: &str) -> String {
 }
 
 fn period(video: &str, audio: &str) -> String {
-    let rungs: String = [
-        (230, 240),
-        (480, 360),
-        (1200, 480),
-        (2400, 720),
-        (4800, 1080),
-    ]
-    .into_iter()
-    .map(|(rate, height)| {
-        format!(
-            "<Representation id=\"v{height}\" bandwidth=\"{rate}000\" height=\"{height}\" \
+    let rungs: String = [230, 480, 1200, 2400, 4800]
+        .into_iter()
+        .zip(HEIGHTS)
+        .map(|(rate, height)| {
+            format!(
+                "<Representation id=\"v{height}\" bandwidth=\"{rate}000\" height=\"{height}\" \
                  codecs=\"avc1.640028\" frameRate=\"25\"/>\n"
-        )
-    })
-    .collect();
+            )
+        })
+        .collect();
     format!(
         "<Period>\n<AdaptationSet contentType=\"video\" mimeType=\"video/mp4\" \
          maxHeight=\"1080\">\n{video}{rungs}</AdaptationSet>\n\
@@ -98,18 +105,22 @@ fn hints() -> Plan {
     }
 }
 
-/// The same, without the highest rungs.
-fn capped(mpd: &Mpd<'_>) -> Plan {
+/// The same, without the rungs of this height.
+fn without(mpd: &Mpd<'_>, height: Option<u32>) -> Plan {
     let ladder = mpd.ladder();
-    let heights = ladder.rungs.iter().map(|rung| rung.height);
-    let highest = heights.clone().max().flatten();
     Plan {
         kept: Some(Kept {
-            rungs: heights.map(|height| height < highest).collect(),
+            rungs: ladder.rungs.iter().map(|it| it.height != height).collect(),
             renditions: vec![true; ladder.renditions.len()],
         }),
         ..hints()
     }
+}
+
+/// The same, without the highest rungs.
+fn capped(mpd: &Mpd<'_>) -> Plan {
+    let heights = mpd.ladder().rungs.iter().map(|rung| rung.height);
+    without(mpd, heights.max().flatten())
 }
 
 /// The medians of two works, measured in turn.
@@ -127,16 +138,21 @@ fn medians<T, U>(mut one: impl FnMut() -> T, mut other: impl FnMut() -> U) -> [D
 }
 
 /// Prints the times of reading and of writing, and of copying what is written; of the smallest MPD
-/// the cost that all have, and of the others what is above that, in such copies. What a cap adds
-/// to the hints is given for each of its edits, too.
+/// the cost that all have, and of the others what is above that, in such copies. A cap that a few
+/// other filters came in between is told apart: what it leaves has to be made again.
 pub(super) fn show() {
     println!(
-        "| MPD | read | write hints | copy | copies above | hints and cap | copy | copies above \
-         | an edit |"
+        "| MPD | read | memory | write hints | copy | copies above | hints and cap | copy \
+         | copies above | made again |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let families = [
+        ("live", live as fn(usize) -> String),
+        ("periods", periods),
+        ("addressed", addressed),
+    ];
     let mut fixed = [Duration::ZERO; 2];
-    for (name, family) in [("live", live as fn(usize) -> String), ("periods", periods)] {
+    for (name, family) in families {
         for size in [1, 80, 900] {
             let text = family(size);
             let Some(costs) = costs(&text) else {
@@ -182,51 +198,67 @@ struct Cost {
     write: Duration,
     /// To copy what was written.
     copy: Duration,
-    edits: f64,
 }
 
 impl Cost {
-    fn of(mpd: &Mpd<'_>, plan: Plan) -> Self {
-        let written = mpd.write(&plan);
+    fn of(mpd: &Mpd<'_>, plan: &Plan) -> Self {
+        let written = mpd.write(plan);
         let [write, copy] = medians(
-            || mpd.write(black_box(&plan)),
+            || mpd.write(black_box(plan)),
             || black_box(&written).clone(),
         );
-        let edits = edits(&plan);
-        Self { write, copy, edits }
+        Self { write, copy }
     }
 }
 
 /// The cost of hints, and of hints and a cap.
 fn costs(text: &str) -> Option<[Cost; 2]> {
     let mpd = Mpd::parse(text.as_bytes()).ok()?;
-    Some([hints(), capped(&mpd)].map(|plan| Cost::of(&mpd, plan)))
+    Some([hints(), capped(&mpd)].map(|plan| Cost::of(&mpd, &plan)))
+}
+
+/// The time of a write by a filter that is not remembered.
+fn again(mpd: &Mpd<'_>) -> Duration {
+    let plans = HEIGHTS.map(|height| without(mpd, Some(height)));
+    let mut plans = plans.iter().cycle();
+    let [time, _] = medians(
+        || plans.next().map(|plan| mpd.write(black_box(plan))),
+        || (),
+    );
+    time
+}
+
+/// Bytes that a parsed MPD and what a few filters leave of it take, for each of its own.
+fn memory(text: &str) -> f64 {
+    let before = crate::allocated();
+    let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
+        return 0.0;
+    };
+    for height in HEIGHTS {
+        drop(mpd.write(&without(&mpd, Some(height))));
+    }
+    let taken = crate::allocated().saturating_sub(before);
+    drop(mpd);
+    taken as f64 / text.len() as f64
 }
 
 /// Prints a row: of hints, then of hints and a cap.
 fn print(name: &str, text: &str, costs: [Cost; 2], fixed: [Duration; 2]) {
+    let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
+        return;
+    };
     let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
-    let mut row = format!("{name}, {} kB | {read:.2?}", text.len() / 1000);
+    let mut row = format!(
+        "{name}, {} kB | {read:.2?} | {:.1} B/B",
+        text.len() / 1000,
+        memory(text)
+    );
     for (cost, fixed) in costs.iter().zip(fixed) {
-        let Cost { write, copy, .. } = cost;
+        let Cost { write, copy } = cost;
         let above = write.saturating_sub(fixed).as_secs_f64() / copy.as_secs_f64();
         row += &format!(" | {write:.2?} | {copy:.2?} | {above:.2}");
     }
-    let [hints, cap] = costs;
-    let edit = match cap.edits {
-        edits if edits > EDITS_MIN => {
-            let each = (cap.write.as_secs_f64() - hints.write.as_secs_f64()) / edits;
-            format!("{:.1} ns", 1e9 * each)
-        }
-        _ => "-".to_owned(),
-    };
-    println!("| {row} | {edit} |");
-}
-
-/// How many edits a cap makes: each rung is removed, and the bound of its set follows.
-fn edits(plan: &Plan) -> f64 {
-    let rungs = plan.kept.iter().flat_map(|kept| &kept.rungs);
-    rungs.map(|stays| if *stays { 0.0 } else { 2.0 }).sum()
+    println!("| {row} | {:.2?} |", again(&mpd));
 }
 
 /// Does one thing `times` times.

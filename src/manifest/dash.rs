@@ -7,7 +7,8 @@
 //! ```text
 //!  text ─► reader ─► tree ─► offer ─► climb (with first, picture) ─► Ladder
 //!                     │       │         └─► choices
-//!  Plan ─► places, pruning, hints ─► edits ─► text
+//!  Plan ─► pruning ─► filtered ─┐
+//!    └──► places, hints ─► edits ─► text
 //! ```
 //!
 //! Invariants: an MPD that was valid by its schema stays so, but for `ClientDataReporting` and
@@ -17,6 +18,7 @@
 mod choices;
 mod climb;
 mod edits;
+mod filtered;
 mod first;
 mod hints;
 mod offer;
@@ -30,11 +32,14 @@ mod tag;
 mod tests;
 mod tree;
 
+use std::sync::Arc;
+
 use crate::limits::REPRESENTATIONS_MAX;
 use crate::manifest::ladder::Ladder;
-use crate::manifest::plan::Plan;
+use crate::manifest::plan::{Kept, Plan};
 
 use self::edits::Edits;
+use self::filtered::{Filtered, Filters};
 use self::offer::Offer;
 use self::places::Places;
 use self::pruning::Pruning;
@@ -72,6 +77,7 @@ pub struct Mpd<'a> {
     tree: Tree<'a>,
     offer: Offer<'a>,
     places: Places,
+    filters: Filters,
     is_dynamic: bool,
 }
 
@@ -94,6 +100,7 @@ impl<'a> Mpd<'a> {
         Ok(Self {
             offer: Offer::read(&tree),
             places: Places::find(&tree),
+            filters: Filters::default(),
             is_dynamic: first::is_live(&tree),
             tree,
         })
@@ -125,22 +132,28 @@ impl<'a> Mpd<'a> {
     pub fn write(&self, plan: &Plan) -> Vec<u8> {
         let mut edits = Edits::default();
         let refresh = plan.refresh.as_deref().filter(|_| self.is_dynamic);
-        self.places.rewrite(&self.tree, plan, refresh, &mut edits);
-        let kept = plan.kept.as_ref();
-        let pruning = kept.map(|kept| Pruning::new(&self.offer, kept));
-        if let Some(pruning) = &pruning {
-            pruning.remove(&self.tree, &mut edits);
-        }
         hints::give(&self.tree, &self.offer, plan, &mut edits);
-        if !edits.is_empty() || pruning.as_ref().is_some_and(Pruning::reduces) {
+        self.places.rewrite(&self.tree, plan, refresh, &mut edits);
+        let filtered = plan.kept.as_ref().and_then(|kept| self.filtered(kept));
+        if !edits.is_empty() || filtered.is_some() {
             for patch in self.tree.top("PatchLocation") {
                 edits.remove(&self.tree, patch);
             }
         }
-        let mut rewrite = edits.begin(self.tree.text);
-        if let Some(pruning) = &pruning {
-            pruning.reduce(&mut rewrite);
+        match filtered {
+            Some(filtered) => {
+                edits.follow(&filtered);
+                edits.make(filtered.text())
+            }
+            None => edits.make(self.tree.text),
         }
-        rewrite.end()
+    }
+
+    /// What is left where this is kept; `None` where that is all.
+    fn filtered(&self, kept: &Kept) -> Option<Arc<Filtered>> {
+        self.filters.left(kept, || {
+            let pruning = Pruning::new(&self.offer, kept);
+            Filtered::new(self.tree.text, pruning.edits(&self.tree))
+        })
     }
 }

@@ -83,7 +83,10 @@ impl Rebase {
     }
 
     fn edit_below<'a>(&'a self, uri: &'a str, prefix: &'a str) -> Option<Edit<'a>> {
-        let (origin, reference) = self.split_origin(uri)?;
+        let (origin, reference) = split_origin(uri)?;
+        if !self.is_own(authority(origin)) {
+            return None;
+        }
         let (path, rest, shape) = split_path(reference)?;
         let mut edit = Edit {
             origin,
@@ -112,24 +115,61 @@ impl Rebase {
         (names && resolves).then_some(edit)
     }
 
-    /// Splits off scheme and authority; `None` where they are not this site's.
-    fn split_origin<'a>(&self, uri: &'a str) -> Option<(&'a str, &'a str)> {
-        let scheme = scheme(uri);
-        let after = uri.get(scheme.len()..)?;
-        let web = scheme.is_empty()
-            || scheme.eq_ignore_ascii_case("http:")
-            || scheme.eq_ignore_ascii_case("https:");
-        if !web {
-            return None;
-        }
-        let Some(hierarchy) = after.strip_prefix("//") else {
-            return scheme.is_empty().then_some(("", uri));
-        };
-        let end = hierarchy.find(['/', '?', '#']).unwrap_or(hierarchy.len());
-        let (authority, _) = hierarchy.split_at_checked(end)?;
-        let own = self.hosts.iter().any(|host| is_host(authority, host));
-        own.then(|| uri.split_at_checked(uri.len() - hierarchy.len() + end))?
+    /// Whether an authority is this site's: that of its hosts, on any port, or none at all.
+    #[must_use]
+    pub fn is_own(&self, authority: &str) -> bool {
+        authority.is_empty() || self.hosts.iter().any(|host| is_host(authority, host))
     }
+}
+
+/// What can be said of a URI before it is known what for it is rebased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead<'a> {
+    /// Userinfo, host and port, as written; empty where it names none.
+    pub authority: &'a str,
+    /// Where a prefix goes, if putting it there is all that [`Rebase::apply`] would do.
+    pub prefix_at: Option<usize>,
+}
+
+/// Tells where a URI leads; `None` for those that [`Rebase::apply`] always leaves alone.
+#[must_use]
+pub fn lead(uri: &str) -> Option<Lead<'_>> {
+    let (origin, reference) = split_origin(uri)?;
+    let (path, _, shape) = split_path(reference)?;
+    let is_rooted = path.starts_with('/');
+    if is_rooted && is_prefixed(path) {
+        return None;
+    }
+    Some(Lead {
+        authority: authority(origin),
+        prefix_at: (is_rooted && shape == Shape::Plain).then_some(origin.len()),
+    })
+}
+
+/// Splits off scheme and authority, which may both be missing; `None` for other schemes than the
+/// web's, and for an authority without a name.
+fn split_origin(uri: &str) -> Option<(&str, &str)> {
+    let scheme = scheme(uri);
+    let after = uri.get(scheme.len()..)?;
+    let web = scheme.is_empty()
+        || scheme.eq_ignore_ascii_case("http:")
+        || scheme.eq_ignore_ascii_case("https:");
+    if !web {
+        return None;
+    }
+    let Some(hierarchy) = after.strip_prefix("//") else {
+        return scheme.is_empty().then_some(("", uri));
+    };
+    let end = hierarchy.find(['/', '?', '#']).unwrap_or(hierarchy.len());
+    let origin = (end > 0).then_some(uri.len() - hierarchy.len() + end)?;
+    uri.split_at_checked(origin)
+}
+
+/// The authority behind the slashes of an origin.
+fn authority(origin: &str) -> &str {
+    origin
+        .split_once("//")
+        .map_or("", |(_, authority)| authority)
 }
 
 impl Edit<'_> {

@@ -1,8 +1,8 @@
 //! Manifests made for the client that asks: the glue between engine, `manifest` and `session`.
 //!
 //! The engine's object is the origin's manifest, the same for all. Where nothing is to be changed
-//! it goes out as any object does. Else it is read whole, a [`decision`] is made, and what is
-//! written goes out as an answer for this client alone ([`personal`]).
+//! it goes out as any object does. Else it is read whole ([`manifests`]), a [`decision`] is made, and
+//! what is written goes out as an answer for this client alone ([`personal`]).
 //!
 //! Invariants: what cannot be read goes out as it is. A multivariant playlist or MPD asked for
 //! without a session begins one; a media playlist never does, and is the same for all unless it is
@@ -28,9 +28,9 @@ use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Filter, Mode};
 use crate::http::via::CDN_LOOP;
-use crate::manifest::dash::Mpd;
-use crate::manifest::hls::{self, Multivariant};
+use crate::manifest::hls;
 use crate::manifest::ladder::{First, Ladder, Sound};
+use crate::manifest::parsed::Parsed;
 use crate::manifest::plan::Plan;
 use crate::metrics::{METRICS, Made, ManifestKind};
 use crate::proxy::Edge;
@@ -47,6 +47,7 @@ mod body;
 mod decision;
 mod first;
 mod guest;
+pub(super) mod manifests;
 mod personal;
 pub(super) mod serve;
 mod server;
@@ -85,43 +86,6 @@ pub(super) struct Visit<'a> {
     pub(super) now: UnixMillis,
 }
 
-/// A manifest that was read.
-enum Parsed<'a> {
-    Hls(Multivariant<'a>),
-    Dash(Mpd<'a>),
-}
-
-impl Parsed<'_> {
-    fn ladder(&self) -> &Ladder {
-        match self {
-            Self::Hls(playlist) => playlist.ladder(),
-            Self::Dash(mpd) => mpd.ladder(),
-        }
-    }
-
-    fn is_dynamic(&self) -> bool {
-        match self {
-            Self::Hls(_) => false,
-            Self::Dash(mpd) => mpd.is_dynamic(),
-        }
-    }
-
-    /// Whether what is written can tell players to start with a rung.
-    fn can_start(&self, rung: usize) -> bool {
-        match self {
-            Self::Hls(playlist) => playlist.can_start(rung),
-            Self::Dash(mpd) => mpd.can_start(rung),
-        }
-    }
-
-    fn write(&self, plan: &Plan) -> Vec<u8> {
-        match self {
-            Self::Hls(playlist) => playlist.write(plan),
-            Self::Dash(mpd) => mpd.write(plan),
-        }
-    }
-}
-
 impl Visit<'_> {
     /// Makes the manifest for this client; `None` where it goes out as it is.
     ///
@@ -144,15 +108,12 @@ impl Visit<'_> {
                 METRICS.manifests.of(ManifestKind::Hls, result).inc();
                 made.map(Personal::unsaid)
             }
-            Some(kind @ ManifestKind::Hls) => match Multivariant::parse(bytes) {
-                Some(playlist) => self.personalise(kind, &Parsed::Hls(playlist)).await?,
-                None => self.give_up(kind),
-            },
-            Some(kind @ ManifestKind::Dash) => match Mpd::parse(bytes) {
-                Ok(mpd) => self.personalise(kind, &Parsed::Dash(mpd)).await?,
+            Some(kind) => match self.edge.manifests.read(kind, bytes) {
+                Ok(manifest) => self.personalise(kind, &manifest).await?,
                 Err(error) => {
-                    tracing::debug!(%error, key = %self.route.key, "an MPD goes out as it is");
-                    self.give_up(kind)
+                    tracing::debug!(%error, key = %self.route.key, "a manifest goes out as it is");
+                    METRICS.manifests.of(kind, Made::Unparsable).inc();
+                    None
                 }
             },
             None => None,
@@ -164,11 +125,6 @@ impl Visit<'_> {
     /// (EXT-X-DEFINE) may make anything of a URI, so that those are left alone.
     fn is_bound(&self, bytes: &[u8]) -> bool {
         self.route.purpose == Purpose::Adaptive && bytes.windows(2).any(|pair| pair == b"{$")
-    }
-
-    fn give_up(&self, kind: ManifestKind) -> Option<Personal> {
-        METRICS.manifests.of(kind, Made::Unparsable).inc();
-        None
     }
 
     /// What kind of manifest it is: by its name, or where a template of the site names it
@@ -186,7 +142,7 @@ impl Visit<'_> {
     async fn personalise(
         &self,
         kind: ManifestKind,
-        manifest: &Parsed<'_>,
+        manifest: &Parsed,
     ) -> Result<Option<Personal>, Answer> {
         let (choice, filter) = self.choice().map_err(|error| refused(kind, &error))?;
         let mode = self.mode(kind, &choice);

@@ -1,10 +1,12 @@
 //! Replacements of spans, gathered in any order and made at once.
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::Range;
 
 use quick_xml::escape::escape;
 
+use super::filtered::Filtered;
 use super::tree::{Element, Tree};
 
 /// The first children of `MPD`, in the order of the schema.
@@ -32,12 +34,23 @@ pub(super) struct Edits<'e> {
     list: Vec<Edit<'e>>,
     /// Bytes of all their texts.
     added: usize,
+    /// Where the prefix is put, in the order of the text: there may be thousands of such places.
+    prefixed: Vec<usize>,
+    prefix: &'e str,
 }
 
 impl<'e> Edits<'e> {
     /// Whether nothing changes.
     pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.prefixed.is_empty()
+    }
+
+    /// Puts a prefix at places, which are in the order of the text.
+    pub(super) fn put(&mut self, prefix: &'e str, places: impl Iterator<Item = usize>) {
+        let (_, most) = places.size_hint();
+        self.prefixed.reserve(most.unwrap_or_default());
+        self.prefixed.extend(places);
+        self.prefix = prefix;
     }
 
     /// Puts markup in place of a span; an empty span inserts.
@@ -112,69 +125,73 @@ impl<'e> Edits<'e> {
         self.push(at..at, rank, format!("{space}{markup}").into());
     }
 
-    /// Begins to make all edits. One within a span that another one replaces is void.
-    pub(super) fn begin<'c>(&'c mut self, text: &'c str) -> Rewrite<'c> {
-        // What is inserted at a place comes before what is replaced from there on.
+    /// Has the edits made in what a filter left: what is gone needs none.
+    pub(super) fn follow(&mut self, filtered: &Filtered) {
+        self.sort();
+        let mut places = filtered.places();
+        let mut at = 0;
+        self.list.retain_mut(|edit| {
+            if edit.span.start < at {
+                return false;
+            }
+            let start = places.find(edit.span.start);
+            let Some(span) = start.and_then(|start| Some(start..places.find(edit.span.end)?))
+            else {
+                return false;
+            };
+            at = edit.span.end;
+            edit.span = span;
+            true
+        });
+        let mut places = filtered.places();
+        self.prefixed.retain_mut(|place| {
+            let found = places.find(*place);
+            *place = found.unwrap_or_default();
+            found.is_some()
+        });
+    }
+
+    /// Makes all edits. One within a span that another one replaces is void.
+    pub(super) fn make(&mut self, text: &str) -> Vec<u8> {
+        let text = text.as_bytes();
+        let prefixes = self.prefixed.len().saturating_mul(self.prefix.len());
+        let added = self.added.saturating_add(prefixes);
+        let mut written = Vec::with_capacity(text.len().saturating_add(added));
+        let mut at = 0;
+        for (span, inserted) in self.in_order() {
+            written.extend_from_slice(text.get(at..span.start).unwrap_or_default());
+            written.extend_from_slice(inserted.as_bytes());
+            at = span.end;
+        }
+        written.extend_from_slice(text.get(at..).unwrap_or_default());
+        written
+    }
+
+    /// What is replaced, and by what, in the order of the text.
+    pub(super) fn in_order(&mut self) -> impl Iterator<Item = (Range<usize>, &str)> {
+        self.sort();
+        let edits = self.list.iter();
+        let mut edits = edits
+            .map(|edit| (edit.span.clone(), edit.text.as_ref()))
+            .peekable();
+        let prefixed = self.prefixed.iter();
+        let mut prefixed = prefixed.map(|at| (*at..*at, self.prefix)).peekable();
+        let all = iter::from_fn(move || {
+            let before = edits.peek().map_or(usize::MAX, |(span, _)| span.start);
+            let prefix = prefixed.next_if(|(span, _)| span.start < before);
+            prefix.or_else(|| edits.next())
+        });
+        let mut at = 0;
+        all.filter(move |(span, _)| {
+            let is_made = at <= span.start;
+            at = if is_made { span.end } else { at };
+            is_made
+        })
+    }
+
+    /// What is inserted at a place comes before what is replaced from there on.
+    fn sort(&mut self) {
         self.list
             .sort_by_key(|edit| (edit.span.start, edit.span.end, edit.rank));
-        Rewrite {
-            text: text.as_bytes(),
-            edits: &self.list,
-            called: 0,
-            at: 0,
-            written: Vec::with_capacity(text.len().saturating_add(self.added)),
-        }
-    }
-}
-
-/// A text that is written anew, from its beginning to its end.
-///
-/// Replacements that are known in the order of the text are made at once, beside the edits that
-/// have been gathered: of those there may be thousands.
-pub(super) struct Rewrite<'c> {
-    text: &'c [u8],
-    /// Edits to be made yet, in the order of the text.
-    edits: &'c [Edit<'c>],
-    /// Where the span of the last call begins.
-    called: usize,
-    /// What is before is done.
-    at: usize,
-    written: Vec<u8>,
-}
-
-impl<'c> Rewrite<'c> {
-    /// Puts text in place of a span that is not before that of the last call.
-    pub(super) fn replace(&mut self, span: &Range<usize>, text: &str) {
-        debug_assert!(self.called <= span.start, "out of order, and so void");
-        self.called = span.start;
-        while let Some((edit, rest)) = self.edits.split_first()
-            && edit.span.start <= span.start
-        {
-            self.edits = rest;
-            self.put(&edit.span, &edit.text);
-        }
-        self.put(span, text);
-    }
-
-    fn put(&mut self, span: &Range<usize>, text: &str) {
-        if span.start < self.at {
-            return;
-        }
-        let before = self.text.get(self.at..span.start).unwrap_or_default();
-        self.written.extend_from_slice(before);
-        if !text.is_empty() {
-            self.written.extend_from_slice(text.as_bytes());
-        }
-        self.at = span.end;
-    }
-
-    /// Makes what edits there are yet; returns the text.
-    pub(super) fn end(mut self) -> Vec<u8> {
-        for edit in self.edits {
-            self.put(&edit.span, &edit.text);
-        }
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        self.written.extend_from_slice(rest);
-        self.written
     }
 }

@@ -4,6 +4,8 @@
 //! write the outermost one anew. URIs of the MPD itself (`xlink:href`, `Location`, chaining) resolve
 //! against its address.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use quick_xml::escape::escape;
@@ -12,7 +14,7 @@ use super::edits::Edits;
 use super::tag::is_led;
 use super::tree::{Element, Tree};
 use crate::manifest::plan::{Plan, SteeringHint};
-use crate::manifest::uri::{Rebase, Relative};
+use crate::manifest::uri::{self, Rebase, Relative};
 
 /// A property whose value is the address of another MPD.
 const CHAINING: [&str; 2] = ["urn:mpeg:dash:chaining:2016", "urn:mpeg:dash:fallback:2016"];
@@ -39,48 +41,58 @@ fn with_uris(name: &str) -> &'static [&'static str] {
 }
 
 /// URIs of an MPD, but for those in `BaseURL` and `Location` at its top.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Places {
-    spans: Vec<Range<usize>>,
+    list: Vec<Place>,
+    /// The authorities that they name: advertisements bring many URIs of few others.
+    authorities: Vec<String>,
     /// Whether the author steers.
     is_steered: bool,
+}
+
+/// A URI that may have to lead elsewhere.
+#[derive(Debug)]
+struct Place {
+    span: Range<usize>,
+    /// Which of the authorities it names.
+    authority: usize,
+    /// Where a session's prefix goes, if that is all that changes.
+    prefix_at: Option<usize>,
 }
 
 impl Places {
     /// Finds them. Those that resolve against a `BaseURL` are left out: they need no change.
     pub(super) fn find(tree: &Tree<'_>) -> Self {
-        let mut spans = Vec::new();
-        let mut is_steered = false;
-        for element in tree.elements() {
-            match element.name {
-                "UTCTiming" => spans.extend(clocks(tree, element)),
-                "EssentialProperty" | "SupplementalProperty" => {
-                    spans.extend(chained(tree, element));
-                }
-                "BaseURL" if is_led(&tree.content(element)) => spans.push(element.inside()),
-                "ContentSteering" => is_steered = true,
-                name => {
-                    let names = with_uris(name);
-                    let found = tree.attributes(element).filter(|attribute| {
-                        names.contains(&attribute.name) && is_led(&attribute.text())
-                    });
-                    if !names.is_empty() {
-                        spans.extend(found.map(|attribute| attribute.value));
-                    }
-                }
-            }
-            if REMOTE.contains(&element.name) {
-                spans.extend(tree.xlink(element, "href").map(|href| href.value));
-            }
+        let mut places = Self::default();
+        let mut numbers = HashMap::new();
+        for span in spans(tree) {
+            let uri = tree.plain(span.clone());
+            let Some(lead) = uri::lead(&uri) else {
+                continue;
+            };
+            let fresh = numbers.len();
+            let number = numbers.entry(lead.authority.to_owned()).or_insert(fresh);
+            let is_verbatim = matches!(uri, Cow::Borrowed(_));
+            let prefix_at = lead.prefix_at.filter(|_| is_verbatim);
+            places.list.push(Place {
+                authority: *number,
+                prefix_at: prefix_at.map(|at| ink(tree, &span).saturating_add(at)),
+                span,
+            });
         }
-        Self { spans, is_steered }
+        let mut authorities: Vec<_> = numbers.into_iter().collect();
+        authorities.sort_unstable_by_key(|(_, number)| *number);
+        places.authorities = authorities.into_iter().map(|(name, _)| name).collect();
+        let mut elements = tree.elements().iter();
+        places.is_steered = elements.any(|element| element.name == "ContentSteering");
+        places
     }
 
     /// Makes them lead where `plan` wants them. `refresh` is where the MPD is read again.
     pub(super) fn rewrite<'e>(
         &self,
         tree: &Tree<'_>,
-        plan: &Plan,
+        plan: &'e Plan,
         refresh: Option<&'e str>,
         edits: &mut Edits<'e>,
     ) {
@@ -113,11 +125,67 @@ impl Places {
             for location in tree.top("Location").filter(|_| refresh.is_none()) {
                 rewrite(tree, &location.inside(), rebase, edits);
             }
-            for span in &self.spans {
-                rewrite(tree, span, rebase, edits);
-            }
+            self.rebase(tree, rebase, edits);
         }
     }
+
+    /// Makes those lead below the session's prefix that lead to this site.
+    fn rebase<'e>(&self, tree: &Tree<'_>, rebase: &'e Rebase, edits: &mut Edits<'e>) {
+        let own = self.authorities.iter().map(|name| rebase.is_own(name));
+        let own: Vec<bool> = own.collect();
+        let is_own = |place: &&Place| own.get(place.authority) == Some(&true);
+        let places = self.list.iter().filter(is_own);
+        let plain = match escape(&rebase.prefix) {
+            Cow::Borrowed(prefix) if !prefix.is_empty() => Some(prefix),
+            _ => None,
+        };
+        if let Some(prefix) = plain {
+            edits.put(prefix, places.clone().filter_map(|place| place.prefix_at));
+        }
+        let is_left = |place: &&Place| plain.is_none() || place.prefix_at.is_none();
+        for place in places.filter(is_left) {
+            rewrite(tree, &place.span, rebase, edits);
+        }
+    }
+}
+
+/// Where the URIs are that may have to lead elsewhere, in the order of the text.
+fn spans(tree: &Tree<'_>) -> impl Iterator<Item = Range<usize>> {
+    tree.elements().iter().flat_map(|element| {
+        let mut spans = own_spans(tree, element);
+        if REMOTE.contains(&element.name) {
+            spans.extend(tree.xlink(element, "href").map(|href| href.value));
+        }
+        spans
+    })
+}
+
+/// Where an element has such URIs.
+fn own_spans(tree: &Tree<'_>, element: &Element<'_>) -> Vec<Range<usize>> {
+    match element.name {
+        "UTCTiming" => clocks(tree, element),
+        "EssentialProperty" | "SupplementalProperty" => {
+            chained(tree, element).into_iter().collect()
+        }
+        "BaseURL" if is_led(&tree.content(element)) => vec![element.inside()],
+        name => {
+            let names = with_uris(name);
+            if names.is_empty() {
+                return Vec::new();
+            }
+            let found = tree
+                .attributes(element)
+                .filter(|attribute| names.contains(&attribute.name) && is_led(&attribute.text()));
+            found.map(|attribute| attribute.value).collect()
+        }
+    }
+}
+
+/// Where what a span says begins, behind the white space.
+fn ink(tree: &Tree<'_>, span: &Range<usize>) -> usize {
+    let written = tree.text.get(span.clone()).unwrap_or_default();
+    let blanks = written.len().saturating_sub(written.trim_start().len());
+    span.start.saturating_add(blanks)
 }
 
 /// The URIs that a player asks for the time.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::choices::{Bound, Choice, Choices};
-use super::edits::{Edits, Rewrite};
+use super::edits::Edits;
 use super::offer::{Kind, Offer, Set};
 use super::tree::Tree;
 use crate::manifest::plan::Kept;
@@ -50,13 +50,16 @@ impl<'o, 'a> Pruning<'o, 'a> {
         }
     }
 
-    /// Whether there are sets to [`Self::reduce`].
-    pub(super) fn reduces(&self) -> bool {
-        !self.reduced.is_empty()
+    /// Gathers the edits that it takes.
+    pub(super) fn edits(&self, tree: &Tree<'_>) -> Edits<'o> {
+        let mut edits = Edits::default();
+        self.remove(tree, &mut edits);
+        self.reduce(&mut edits);
+        edits
     }
 
     /// Removes sets, and what refers to them.
-    pub(super) fn remove(&self, tree: &Tree<'_>, edits: &mut Edits<'_>) {
+    fn remove(&self, tree: &Tree<'_>, edits: &mut Edits<'_>) {
         for set in &self.gone {
             if let Some(element) = tree.element(set.element) {
                 edits.remove(tree, element);
@@ -70,19 +73,19 @@ impl<'o, 'a> Pruning<'o, 'a> {
 
     /// Leaves out the rungs of sets that lose some, and makes the bounds true for what is left.
     /// In sets that go that is void.
-    pub(super) fn reduce(&self, rewrite: &mut Rewrite<'_>) {
+    fn reduce(&self, edits: &mut Edits<'o>) {
         for choice in &self.reduced {
             let bounds = self.choices.bounds.get(choice.bounds.clone());
             for bound in bounds.unwrap_or_default() {
                 if let Some(text) = self.bound(bound) {
-                    rewrite.replace(&bound.span, text);
+                    edits.replace(bound.span.clone(), text);
                 }
             }
             let cuts = self.choices.cuts.get(choice.rungs.clone());
             let own = self.rungs.get(choice.rungs.clone());
             let rungs = cuts.unwrap_or_default().iter().zip(own.unwrap_or_default());
             for (cut, _) in rungs.filter(|(_, stays)| !**stays) {
-                rewrite.replace(cut, "");
+                edits.cut(cut.clone());
             }
         }
     }

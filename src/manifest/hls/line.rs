@@ -82,9 +82,10 @@ impl<'a> Line<'a> {
 
     /// The attributes of this line, of which `list` is the end.
     pub(super) fn attributes(&self, list: &'a [u8]) -> Attributes<'a> {
+        let rest = list.trim_ascii_end();
         Attributes {
-            rest: list,
-            end: self.start + self.text.len(),
+            rest,
+            end: self.start + self.text.len() - (list.len() - rest.len()),
             state: State::Sound,
         }
     }
@@ -138,7 +139,7 @@ impl<'a> Attributes<'a> {
 
     fn read(&mut self) -> Option<Attribute<'a>> {
         let equals = self.rest.iter().position(|&byte| byte == b'=')?;
-        let name = self.take(equals)?.trim_ascii();
+        let name = without_leading_blanks(without_trailing_blanks(self.take(equals)?));
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if name.is_empty() || !name.iter().all(is_name) {
             return None;
@@ -157,7 +158,7 @@ impl<'a> Attributes<'a> {
         };
         let comma = self.rest.iter().position(|&byte| byte == b',');
         let bare = self.take(comma.unwrap_or(self.rest.len()))?;
-        let bare = bare.trim_ascii_end();
+        let bare = without_trailing_blanks(bare);
         let value = match form {
             Form::Quoted if bare.is_empty() => quoted,
             Form::Bare if !bare.contains(&b'"') => bare,
@@ -172,11 +173,30 @@ impl<'a> Attributes<'a> {
     }
 }
 
+/// Whether a byte may stand around names and values. A lone CR may not: some players end their
+/// lines there, so that it spoils what it stands in.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Without the blanks at its beginning.
+fn without_leading_blanks(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|byte| !is_blank(*byte));
+    text.get(start.unwrap_or(text.len())..).unwrap_or_default()
+}
+
+/// Without the blanks at its end.
+fn without_trailing_blanks(text: &[u8]) -> &[u8] {
+    let last = text.iter().rposition(|byte| !is_blank(*byte));
+    text.get(..last.map_or(0, |last| last + 1))
+        .unwrap_or_default()
+}
+
 impl<'a> Iterator for Attributes<'a> {
     type Item = Attribute<'a>;
 
     fn next(&mut self) -> Option<Attribute<'a>> {
-        if self.rest.trim_ascii().is_empty() {
+        if self.rest.is_empty() {
             return None;
         }
         let attribute = self.read();

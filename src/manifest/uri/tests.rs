@@ -87,6 +87,8 @@ fn what_is_not_the_sites_stays() {
         "https://cdn.example@other.example/x",
         "https://user@cdn.example/x",
         "//other.example/x",
+        "///x",
+        "https:///x",
         "https://cdn.example:8x/x",
         "{$base}/x.ts",
         "/a/{$name}.ts",
@@ -98,7 +100,10 @@ fn what_is_not_the_sites_stays() {
     ];
     for uri in cases {
         for relative in [Relative::Inherit, Relative::Resolve] {
-            assert_eq!(rebase(relative).apply(uri), None, "{uri} {relative:?}");
+            let rebase = rebase(relative);
+            assert_eq!(rebase.apply(uri), None, "{uri} {relative:?}");
+            let led = lead(uri).filter(|lead| rebase.is_own(lead.authority));
+            assert_eq!(led.and_then(|lead| lead.prefix_at), None, "{uri}");
         }
     }
 }
@@ -216,6 +221,23 @@ proptest! {
         };
         let found = target(&asked, &rewritten);
         prop_assert_eq!(found, (host, expected, rest), "{} became {}", uri, rewritten);
+    }
+
+    #[test]
+    fn a_lead_foretells_what_becomes_of_a_uri(uri in references(), host in "cdn|other") {
+        let mut rebase = rebase(Relative::Resolve);
+        rebase.hosts = vec![format!("{host}.example")];
+        let applied = rebase.apply(&uri);
+        let led = lead(&uri).filter(|lead| rebase.is_own(lead.authority));
+        match led.map(|lead| lead.prefix_at) {
+            None => prop_assert_eq!(applied, None),
+            Some(Some(at)) => {
+                let mut expected = uri;
+                expected.insert_str(at, &rebase.prefix);
+                prop_assert_eq!(applied, Some(expected));
+            }
+            Some(None) => {}
+        }
     }
 
     #[test]

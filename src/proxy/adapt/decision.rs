@@ -7,10 +7,11 @@ use crate::life::duress::Load;
 use crate::limits::CAPPED_RUNGS_MIN;
 use crate::manifest::filter;
 use crate::manifest::ladder::{Rung, Sound};
+use crate::manifest::parsed::Parsed;
 use crate::manifest::plan::{Kept, Plan, SteeringHint};
 use crate::metrics::{Hinting, METRICS, ManifestKind};
+use crate::proxy::adapt::Visit;
 use crate::proxy::adapt::guest::Guest;
-use crate::proxy::adapt::{Parsed, Visit};
 use crate::route::SERVICE;
 use crate::route::choice::{Choice, SUSTAINED};
 use crate::session::belief::Belief;
@@ -29,7 +30,7 @@ const UNBOUNDED: u64 = 1_000_000_000;
 pub(super) struct Case<'a> {
     pub(super) visit: &'a Visit<'a>,
     pub(super) kind: ManifestKind,
-    pub(super) manifest: &'a Parsed<'a>,
+    pub(super) manifest: &'a Parsed,
     pub(super) choice: &'a Choice,
     pub(super) filter: &'a Filter,
     pub(super) mode: Mode,
@@ -341,7 +342,6 @@ mod tests {
     use crate::config::Config;
     use crate::life::duress::Duress;
     use crate::limits::SESSION_SILENCE_MAX;
-    use crate::manifest::hls::Multivariant;
     use crate::origin::build;
     use crate::prefetch::Prefetch;
     use crate::proxy::{Edge, Parts};
@@ -409,7 +409,7 @@ mod tests {
             bearer: None,
             now,
         };
-        let manifest = Parsed::Hls(Multivariant::parse(LADDER).unwrap());
+        let manifest = Parsed::hls(LADDER).unwrap();
         let guest = visit.guest(Mode::Hint, &manifest);
         let case = Case {
             visit: &visit,

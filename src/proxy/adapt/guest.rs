@@ -3,8 +3,9 @@
 use std::hash::BuildHasher;
 
 use crate::config::adapt::{Carrier, Mode};
+use crate::manifest::parsed::Parsed;
 use crate::manifest::uri::{Rebase, Relative};
-use crate::proxy::adapt::{Parsed, Visit};
+use crate::proxy::adapt::Visit;
 use crate::route::Purpose;
 use crate::route::host::Host;
 use crate::session::holdout::{self, Arm};
@@ -63,7 +64,7 @@ impl Visit<'_> {
     /// Where no id travels, a live manifest is asked for again by the same connection: that is no
     /// session that begins, if the connection is the client's own. An id that is old or none of
     /// ours names nothing, and so does not begin one either.
-    pub(super) fn guest(&self, mode: Mode, manifest: &Parsed<'_>) -> Guest {
+    pub(super) fn guest(&self, mode: Mode, manifest: &Parsed) -> Guest {
         if mode == Mode::Off || self.carrier() == Carrier::Off {
             return Guest::Nobody;
         }

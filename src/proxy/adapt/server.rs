@@ -23,16 +23,16 @@ use crate::clock;
 use crate::config::adapt::{Carrier, Mode};
 use crate::key::Key;
 use crate::limits;
+use crate::manifest::hls;
 use crate::manifest::hls::server::{self, Choices};
 use crate::manifest::hls::timeline::Timeline;
-use crate::manifest::hls::{self, Multivariant};
 use crate::manifest::ladder::Ladder;
 use crate::manifest::uri::{Rebase, Relative};
 use crate::metrics::ManifestKind;
 use crate::prefetch::target;
 use crate::proxy::adapt::decision::Case;
 use crate::proxy::adapt::guest::Guest;
-use crate::proxy::adapt::{Parsed, Visit, body};
+use crate::proxy::adapt::{Visit, body};
 use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 
@@ -106,7 +106,7 @@ impl Visit<'_> {
         }
         let composing = async {
             let text = self.read(&key).await?;
-            let manifest = Parsed::Hls(Multivariant::parse(&text)?);
+            let manifest = self.edge.manifests.read(ManifestKind::Hls, &text).ok()?;
             let ladder = manifest.ladder();
             let guest = Guest::Known {
                 id,

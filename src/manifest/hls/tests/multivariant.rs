@@ -64,6 +64,30 @@ fn groups(attributes: &[&str]) -> Vec<usize> {
 }
 
 #[test]
+fn a_lone_cr_spoils_the_rendition_it_stands_in_and_no_other() {
+    let playlist = |spoilt: &str| {
+        format!(
+            "#EXTM3U\r\r\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",LANGUAGE=\"en\",\
+             URI=\"en\"\r\r\n#EXT-X-MEDIA:{spoilt}NAME=\"de\",LANGUAGE=\"de\",URI=\"de\"\r\r\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=1 ,AUDIO=\"a\"\r\r\n0\r\r\n"
+        )
+    };
+    for (list, renditions) in [
+        ("TYPE=AUDIO,GROUP-ID=\"a\",", 2),
+        (" TYPE\t=AUDIO ,\tGROUP-ID =\"a\" ,", 2),
+        ("TYPE=AUDIO,GROUP-ID\r=\"a\",", 1),
+        ("TYPE=AUDIO,\rGROUP-ID=\"a\",", 1),
+        ("TYPE=AUDIO\r,GROUP-ID=\"a\",", 1),
+        ("TYPE=AUDIO,GROUP-ID=\"a\"\r,", 1),
+    ] {
+        let text = playlist(list);
+        let ladder = parse(&text).ladder().clone();
+        assert_eq!(ladder.rungs.len(), 1, "{list:?}");
+        assert_eq!(ladder.renditions.len(), renditions, "{list:?}");
+    }
+}
+
+#[test]
 fn a_ladder_says_what_the_playlist_says() {
     let multivariant = parse(RICH);
     let ladder = multivariant.ladder();
