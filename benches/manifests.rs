@@ -1,11 +1,12 @@
 //! What it costs to rewrite manifests.
 //!
-//! `manifests` prints times beside those of copies in the same run; `manifests count WHAT TIMES`
+//! `manifests` prints times beside those of copies in the same run, and fails above their limits; `manifests count WHAT TIMES`
 //! does one thing that often, for a tool that counts instructions and allocations.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use tikv_jemalloc_ctl::{epoch, stats};
@@ -23,6 +24,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn allocated() -> usize {
     epoch::advance().unwrap_or_default();
     stats::allocated::read().unwrap_or_default()
+}
+
+/// Bytes that what is made holds.
+fn held<T>(make: impl FnOnce() -> T) -> usize {
+    let before = allocated();
+    let made = make();
+    let held = allocated().saturating_sub(before);
+    drop(made);
+    held
 }
 
 /// Time that one measurement should take at least, or the clock is too coarse for it.
@@ -44,7 +54,7 @@ fn timed<T>(work: &mut impl FnMut() -> T) -> Duration {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -54,9 +64,13 @@ fn main() {
             hls::count(what, times);
         }
         _ => {
-            hls::show();
+            let is_within = hls::show();
             println!();
-            dash::show();
+            if !(dash::show() && is_within) {
+                println!("\nMore than a limit allows.");
+                return ExitCode::FAILURE;
+            }
         }
     }
+    ExitCode::SUCCESS
 }

@@ -387,15 +387,19 @@ pub const REPRESENTATIONS_MAX: usize = 256;
 /// Largest MPD that is read. A live window of hours with a timeline for each rung is 1 MiB.
 pub const MPD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Part of the memory tier's budget that parsed manifests may take: one in so many.
+/// What manifests kept parsed may take beside the memory tier: its budget, divided by this.
 pub const PARSED_SHARE: usize = 16;
 
-/// Memory that a parsed manifest is taken to need, for each byte of its text: an MPD of many short
-/// periods takes ten, and its elements and what filters left of it most of that (`make bench`).
-pub const PARSED_BYTES_PER_BYTE: usize = 12;
+/// Memory that a parsed manifest is taken to need whatever its size.
+pub const PARSED_OVERHEAD_BYTES: usize = 16 * 1024;
 
-/// Most filters whose results are kept with an MPD that was read, each a text of its own.
-pub const MPD_FILTERS_MAX: usize = 4;
+/// Memory that it is taken to need beside that, for each byte of its text: an MPD of many short
+/// periods takes 14, most of it its elements and what filters left of it (`make bench`).
+pub const PARSED_BYTES_PER_BYTE: usize = 16;
+
+/// Most filters whose results are kept with an MPD that was read, each a text of its own: the
+/// operator's, and one for each rung but the lowest that bounds what clients get, of eight.
+pub const MPD_FILTERS_MAX: usize = 8;
 
 /// Deepest nesting of an MPD that is read: the schema has 8 levels, DRM systems add a few.
 pub const MPD_DEPTH_MAX: usize = 32;

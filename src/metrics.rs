@@ -717,7 +717,7 @@ impl Metrics {
                 &r,
                 "weir_manifests_parsed_total",
                 "Manifests looked up among those kept parsed. Misses of many: the origin changes \
-                 them at each request, or a sixteenth of cache.memory.size is too little for them.",
+                 them at each request, or they do not fit into a sixteenth of cache.memory.size.",
             ),
             hints: Counters::new(
                 &r,

@@ -106,7 +106,7 @@ impl Edge {
     #[must_use]
     pub fn new(config: &Config, sources: &[Arc<Source>], parts: Parts) -> Self {
         Self {
-            manifests: Manifests::new(parts.engine.memory()),
+            manifests: Manifests::new(parts.engine.memory().budget().limit()),
             engine: parts.engine,
             sessions: parts.sessions,
             metered: config.session.tcp_info,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use weir::manifest::dash::Mpd;
+use weir::manifest::parsed::Parsed;
 use weir::manifest::plan::{Kept, Plan, SteeringHint};
 use weir::manifest::uri::{Rebase, Relative};
 
@@ -14,8 +15,17 @@ use crate::timed;
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 101;
 
-/// Heights of the rungs, the highest last: more of them than filters are remembered.
+/// Heights of the rungs, the highest last.
 const HEIGHTS: [u32; 5] = [240, 360, 480, 720, 1080];
+
+/// How many copies writing may take, above the cost that all have.
+const LIMIT: f64 = 2.0;
+
+/// How often what exceeds the limit is measured again: the machine may have been disturbed.
+const TRIES: usize = 3;
+
+/// Filters in rotation when none is remembered: more than are.
+const ROTATION: u32 = 12;
 
 /// Less is copied faster than the clock tells.
 const FOUND_BYTES_MIN: usize = 30_000;
@@ -44,7 +54,7 @@ fn periods(count: usize) -> String {
 
 /// The same, each period with the address of its files at this site, which is to get the prefix.
 fn addressed(count: usize) -> String {
-    let base = "<Period>\n<BaseURL>https://edge.example/films/one/</BaseURL>";
+    let base = "<Period>\n<BaseURL>https://edge.example/films/one/?a&amp;b</BaseURL>";
     let period = by_number().replace("<Period>", base);
     mpd("static", &period.repeat(count))
 }
@@ -105,12 +115,12 @@ fn hints() -> Plan {
     }
 }
 
-/// The same, without the rungs of this height.
-fn without(mpd: &Mpd<'_>, height: Option<u32>) -> Plan {
+/// The same, without the rungs of some heights.
+fn without(mpd: &Mpd<'_>, heights: impl Fn(Option<u32>) -> bool) -> Plan {
     let ladder = mpd.ladder();
     Plan {
         kept: Some(Kept {
-            rungs: ladder.rungs.iter().map(|it| it.height != height).collect(),
+            rungs: ladder.rungs.iter().map(|it| !heights(it.height)).collect(),
             renditions: vec![true; ladder.renditions.len()],
         }),
         ..hints()
@@ -120,7 +130,21 @@ fn without(mpd: &Mpd<'_>, height: Option<u32>) -> Plan {
 /// The same, without the highest rungs.
 fn capped(mpd: &Mpd<'_>) -> Plan {
     let heights = mpd.ladder().rungs.iter().map(|rung| rung.height);
-    without(mpd, heights.max().flatten())
+    let highest = heights.max().flatten();
+    without(mpd, |height| height == highest)
+}
+
+/// The same, by different filters.
+fn rotation(mpd: &Mpd<'_>) -> Vec<Plan> {
+    let left_out = |bits: u32| {
+        let of_rungs = HEIGHTS.iter().enumerate();
+        let heights: Vec<u32> = of_rungs
+            .filter(|(rung, _)| bits >> rung & 1 == 1)
+            .map(|(_, height)| *height)
+            .collect();
+        without(mpd, |height| height.is_some_and(|it| heights.contains(&it)))
+    };
+    (1..=ROTATION).map(left_out).collect()
 }
 
 /// The medians of two works, measured in turn.
@@ -140,7 +164,9 @@ fn medians<T, U>(mut one: impl FnMut() -> T, mut other: impl FnMut() -> U) -> [D
 /// Prints the times of reading and of writing, and of copying what is written; of the smallest MPD
 /// the cost that all have, and of the others what is above that, in such copies. A cap that a few
 /// other filters came in between is told apart: what it leaves has to be made again.
-pub(super) fn show() {
+///
+/// Tells whether all are within the limit.
+pub(super) fn show() -> bool {
     println!(
         "| MPD | read | memory | write hints | copy | copies above | hints and cap | copy \
          | copies above | made again |"
@@ -151,24 +177,30 @@ pub(super) fn show() {
         ("periods", periods),
         ("addressed", addressed),
     ];
-    let mut fixed = [Duration::ZERO; 2];
-    for (name, family) in families {
-        for size in [1, 80, 900] {
-            let text = family(size);
-            let Some(costs) = costs(&text) else {
-                continue;
-            };
-            if size == 1 {
-                fixed = costs.each_ref().map(|cost| cost.write);
+    let made = families.iter().flat_map(|(name, family)| {
+        let sizes = [1, 80, 900];
+        sizes.map(|size| ((*name).to_owned(), family(size)))
+    });
+    let mut fixed = [Duration::MAX; 2];
+    let mut is_within = true;
+    for (name, text) in made.chain(found().unwrap_or_default()) {
+        let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
+            continue;
+        };
+        let mut costs = costs(&mpd);
+        // The smallest comes first.
+        if fixed == [Duration::MAX; 2] {
+            fixed = costs.each_ref().map(|cost| cost.write);
+        }
+        for _ in 1..TRIES {
+            if above(&costs, fixed).into_iter().any(|above| above > LIMIT) {
+                costs = self::costs(&mpd);
             }
-            print(name, &text, costs, fixed);
         }
+        is_within &= above(&costs, fixed).into_iter().all(|above| above <= LIMIT);
+        print(&name, &text, &mpd, &costs, fixed);
     }
-    for (name, text) in found().unwrap_or_default() {
-        if let Some(costs) = costs(&text) {
-            print(&name, &text, costs, fixed);
-        }
-    }
+    is_within
 }
 
 /// Other people's MPDs that are large enough to be timed, where there are any.
@@ -212,14 +244,22 @@ impl Cost {
 }
 
 /// The cost of hints, and of hints and a cap.
-fn costs(text: &str) -> Option<[Cost; 2]> {
-    let mpd = Mpd::parse(text.as_bytes()).ok()?;
-    Some([hints(), capped(&mpd)].map(|plan| Cost::of(&mpd, &plan)))
+fn costs(mpd: &Mpd<'_>) -> [Cost; 2] {
+    [hints(), capped(mpd)].map(|plan| Cost::of(mpd, &plan))
+}
+
+/// In copies, what is above the cost that all have.
+fn above(costs: &[Cost; 2], fixed: [Duration; 2]) -> [f64; 2] {
+    let [hints, cap] = costs;
+    let [of_hints, of_cap] = fixed;
+    [(hints, of_hints), (cap, of_cap)].map(|(cost, fixed)| {
+        cost.write.saturating_sub(fixed).as_secs_f64() / cost.copy.as_secs_f64()
+    })
 }
 
 /// The time of a write by a filter that is not remembered.
 fn again(mpd: &Mpd<'_>) -> Duration {
-    let plans = HEIGHTS.map(|height| without(mpd, Some(height)));
+    let plans = rotation(mpd);
     let mut plans = plans.iter().cycle();
     let [time, _] = medians(
         || plans.next().map(|plan| mpd.write(black_box(plan))),
@@ -228,37 +268,31 @@ fn again(mpd: &Mpd<'_>) -> Duration {
     time
 }
 
-/// Bytes that a parsed MPD and what a few filters leave of it take, for each of its own.
+/// Bytes that a parsed MPD and what filters leave of it take, for each of its own.
 fn memory(text: &str) -> f64 {
-    let before = crate::allocated();
-    let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
-        return 0.0;
-    };
-    for height in HEIGHTS {
-        drop(mpd.write(&without(&mpd, Some(height))));
-    }
-    let taken = crate::allocated().saturating_sub(before);
-    drop(mpd);
-    taken as f64 / text.len() as f64
+    let held = crate::held(|| {
+        let parsed = Parsed::dash(text.as_bytes()).ok()?;
+        let mpd = Mpd::parse(text.as_bytes()).ok()?;
+        for plan in rotation(&mpd) {
+            drop(parsed.write(&plan));
+        }
+        Some(parsed)
+    });
+    held as f64 / text.len() as f64
 }
 
 /// Prints a row: of hints, then of hints and a cap.
-fn print(name: &str, text: &str, costs: [Cost; 2], fixed: [Duration; 2]) {
-    let Ok(mpd) = Mpd::parse(text.as_bytes()) else {
-        return;
-    };
+fn print(name: &str, text: &str, mpd: &Mpd<'_>, costs: &[Cost; 2], fixed: [Duration; 2]) {
     let [read, _] = medians(|| Mpd::parse(text.as_bytes()), || ());
     let mut row = format!(
         "{name}, {} kB | {read:.2?} | {:.1} B/B",
         text.len() / 1000,
         memory(text)
     );
-    for (cost, fixed) in costs.iter().zip(fixed) {
-        let Cost { write, copy } = cost;
-        let above = write.saturating_sub(fixed).as_secs_f64() / copy.as_secs_f64();
+    for (Cost { write, copy }, above) in costs.iter().zip(above(costs, fixed)) {
         row += &format!(" | {write:.2?} | {copy:.2?} | {above:.2}");
     }
-    println!("| {row} | {:.2?} |", again(&mpd));
+    println!("| {row} | {:.2?} |", again(mpd));
 }
 
 /// Does one thing `times` times.

@@ -32,11 +32,9 @@ mod tag;
 mod tests;
 mod tree;
 
-use std::sync::Arc;
-
 use crate::limits::REPRESENTATIONS_MAX;
 use crate::manifest::ladder::Ladder;
-use crate::manifest::plan::{Kept, Plan};
+use crate::manifest::plan::Plan;
 
 use self::edits::Edits;
 use self::filtered::{Filtered, Filters};
@@ -134,26 +132,26 @@ impl<'a> Mpd<'a> {
         let refresh = plan.refresh.as_deref().filter(|_| self.is_dynamic);
         hints::give(&self.tree, &self.offer, plan, &mut edits);
         self.places.rewrite(&self.tree, plan, refresh, &mut edits);
-        let filtered = plan.kept.as_ref().and_then(|kept| self.filtered(kept));
-        if !edits.is_empty() || filtered.is_some() {
+        let known = plan.kept.as_ref().map(|kept| {
+            self.filters.left(kept, || {
+                let pruning = Pruning::new(&self.offer, kept);
+                Filtered::new(self.tree.text, pruning.edits(&self.tree))
+            })
+        });
+        let filtered = known.as_ref().map(|known| &known.left);
+        let left = filtered.and_then(|filtered| Some((filtered, filtered.text()?)));
+        if !edits.is_empty() || left.is_some() {
             for patch in self.tree.top("PatchLocation") {
                 edits.remove(&self.tree, patch);
             }
         }
-        match filtered {
-            Some(filtered) => {
-                edits.follow(&filtered);
-                edits.make(filtered.text())
+        let written = match left {
+            Some((filtered, text)) => {
+                edits.follow(filtered);
+                edits.make(text)
             }
             None => edits.make(self.tree.text),
-        }
-    }
-
-    /// What is left where this is kept; `None` where that is all.
-    fn filtered(&self, kept: &Kept) -> Option<Arc<Filtered>> {
-        self.filters.left(kept, || {
-            let pruning = Pruning::new(&self.offer, kept);
-            Filtered::new(self.tree.text, pruning.edits(&self.tree))
-        })
+        };
+        written.into_bytes()
     }
 }

@@ -8,7 +8,7 @@ use crate::manifest::ladder::Ladder;
 use crate::manifest::plan::Plan;
 
 self_cell!(
-    struct Read {
+    struct Cell {
         owner: Box<[u8]>,
         #[covariant]
         dependent: Form,
@@ -25,7 +25,7 @@ enum Form<'a> {
 
 /// A multivariant playlist or an MPD that was read.
 #[derive(Debug)]
-pub struct Parsed(Read);
+pub struct Parsed(Cell);
 
 /// Why a manifest is not touched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,11 +44,11 @@ impl Parsed {
     /// # Errors
     /// [`Unreadable::Hls`] for what is none.
     pub fn hls(text: &[u8]) -> Result<Self, Unreadable> {
-        let read = Read::try_new(text.into(), |text| {
+        let cell = Cell::try_new(text.into(), |text| {
             let playlist = Multivariant::parse(text).ok_or(Unreadable::Hls)?;
             Ok::<_, Unreadable>(Form::Hls(playlist))
         })?;
-        Ok(Self(read))
+        Ok(Self(cell))
     }
 
     /// Reads an MPD, of which it keeps a copy.
@@ -56,8 +56,8 @@ impl Parsed {
     /// # Errors
     /// [`Unreadable::Dash`] for what is none, or is refused.
     pub fn dash(text: &[u8]) -> Result<Self, Unreadable> {
-        let read = Read::try_new(text.into(), |text| Mpd::parse(text).map(Form::Dash))?;
-        Ok(Self(read))
+        let cell = Cell::try_new(text.into(), |text| Mpd::parse(text).map(Form::Dash))?;
+        Ok(Self(cell))
     }
 
     /// What was read.

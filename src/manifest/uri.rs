@@ -122,12 +122,13 @@ impl Rebase {
     }
 }
 
-/// What can be said of a URI before it is known what for it is rebased.
+/// What a URI tells of itself before it is rebased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lead<'a> {
     /// Userinfo, host and port, as written; empty where it names none.
     pub authority: &'a str,
-    /// Where a prefix goes, if putting it there is all that [`Rebase::apply`] would do.
+    /// The byte before which a prefix goes, a slash, if that is all that [`Rebase::apply`] does; it
+    /// does nothing then without a prefix.
     pub prefix_at: Option<usize>,
 }
 

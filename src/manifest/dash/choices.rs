@@ -1,8 +1,7 @@
 //! What of an MPD can be left out, found when it is read.
 //!
-//! Finding it takes many times what a write does that leaves rungs out, and a write is to cost
-//! little more than copying what it writes. In the sum nothing is won where an MPD is read for one write,
-//! and a twentieth of the reading is in vain where nothing is left out of one of many periods.
+//! Finding it takes many times what leaving rungs out takes, and an MPD that was read is written for
+//! many clients, by more filters than are remembered.
 //!
 //! Invariants: entries are in the order of the text; `cuts` has one for each rung of the ladder.
 

@@ -45,12 +45,12 @@ impl<'e> Edits<'e> {
         self.list.is_empty() && self.prefixed.is_empty()
     }
 
-    /// Puts a prefix at places, which are in the order of the text.
-    pub(super) fn put(&mut self, prefix: &'e str, places: impl Iterator<Item = usize>) {
-        let (_, most) = places.size_hint();
-        self.prefixed.reserve(most.unwrap_or_default());
-        self.prefixed.extend(places);
+    /// Has a prefix inserted at places, which are in the order of the text. Call it once.
+    pub(super) fn prefix(&mut self, prefix: &'e str, places: Vec<usize>) {
+        debug_assert!(self.prefixed.is_empty(), "there is one prefix");
+        debug_assert!(places.is_sorted(), "out of order, and so void");
         self.prefix = prefix;
+        self.prefixed = places;
     }
 
     /// Puts markup in place of a span; an empty span inserts.
@@ -125,17 +125,18 @@ impl<'e> Edits<'e> {
         self.push(at..at, rank, format!("{space}{markup}").into());
     }
 
-    /// Has the edits made in what a filter left: what is gone needs none.
+    /// Has the edits made in what a filter left: what is gone needs none. Edits and what the filter
+    /// changed lie within each other, or apart.
     pub(super) fn follow(&mut self, filtered: &Filtered) {
         self.sort();
-        let mut places = filtered.places();
+        let mut cursor = filtered.cursor();
         let mut at = 0;
         self.list.retain_mut(|edit| {
             if edit.span.start < at {
                 return false;
             }
-            let start = places.find(edit.span.start);
-            let Some(span) = start.and_then(|start| Some(start..places.find(edit.span.end)?))
+            let start = cursor.find(edit.span.start);
+            let Some(span) = start.and_then(|start| Some(start..cursor.find(edit.span.end)?))
             else {
                 return false;
             };
@@ -143,27 +144,26 @@ impl<'e> Edits<'e> {
             edit.span = span;
             true
         });
-        let mut places = filtered.places();
+        let mut cursor = filtered.cursor();
         self.prefixed.retain_mut(|place| {
-            let found = places.find(*place);
+            let found = cursor.find(*place);
             *place = found.unwrap_or_default();
             found.is_some()
         });
     }
 
     /// Makes all edits. One within a span that another one replaces is void.
-    pub(super) fn make(&mut self, text: &str) -> Vec<u8> {
-        let text = text.as_bytes();
+    pub(super) fn make(&mut self, text: &str) -> String {
         let prefixes = self.prefixed.len().saturating_mul(self.prefix.len());
         let added = self.added.saturating_add(prefixes);
-        let mut written = Vec::with_capacity(text.len().saturating_add(added));
+        let mut written = String::with_capacity(text.len().saturating_add(added));
         let mut at = 0;
         for (span, inserted) in self.in_order() {
-            written.extend_from_slice(text.get(at..span.start).unwrap_or_default());
-            written.extend_from_slice(inserted.as_bytes());
+            written.push_str(text.get(at..span.start).unwrap_or_default());
+            written.push_str(inserted);
             at = span.end;
         }
-        written.extend_from_slice(text.get(at..).unwrap_or_default());
+        written.push_str(text.get(at..).unwrap_or_default());
         written
     }
 

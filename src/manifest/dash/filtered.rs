@@ -6,7 +6,6 @@
 //!
 //! Invariant: changes are in the order of the text and do not overlap.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,8 +16,9 @@ use crate::manifest::plan::Kept;
 /// What is left of a text.
 #[derive(Debug)]
 pub(super) struct Filtered {
-    text: String,
-    changes: Vec<Change>,
+    /// `None` where that is all.
+    text: Option<Box<str>>,
+    changes: Box<[Change]>,
 }
 
 /// A span of the whole text in place of which there is another one, or none.
@@ -30,32 +30,32 @@ struct Change {
 }
 
 impl Filtered {
-    /// Makes the edits of a filter; `None` where there are none.
-    pub(super) fn new(text: &str, mut edits: Edits<'_>) -> Option<Self> {
-        let mut changes = Vec::new();
+    /// Makes the edits of a filter.
+    pub(super) fn new(text: &str, mut edits: Edits<'_>) -> Self {
         let mut at = 0;
         let mut end = 0_usize;
-        for (span, inserted) in edits.in_order() {
+        let change = |(span, inserted): (Range<usize>, &str)| {
             end = end.saturating_add(span.start.saturating_sub(at));
             end = end.saturating_add(inserted.len());
             at = span.end;
-            changes.push(Change { span, end });
+            Change { span, end }
+        };
+        let changes: Box<[Change]> = edits.in_order().map(change).collect();
+        let left = (!changes.is_empty()).then(|| edits.make(text).into_boxed_str());
+        Self {
+            text: left,
+            changes,
         }
-        if changes.is_empty() {
-            return None;
-        }
-        let text = String::from_utf8(edits.make(text)).ok()?;
-        Some(Self { text, changes })
     }
 
-    /// What is left.
-    pub(super) fn text(&self) -> &str {
-        &self.text
+    /// What is left; `None` where that is all.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
-    /// Where the places of the whole text have come to be.
-    pub(super) fn places(&self) -> Places<'_> {
-        Places {
+    /// Finds where places of the whole text have come to be.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor {
             changes: &self.changes,
             from: 0,
             to: 0,
@@ -65,7 +65,7 @@ impl Filtered {
 
 /// Finds places of a whole text in what is left of it, one behind the other.
 #[derive(Debug)]
-pub(super) struct Places<'f> {
+pub(super) struct Cursor<'f> {
     /// Those that are not before the place of the last call.
     changes: &'f [Change],
     /// The end of the change before it.
@@ -74,7 +74,7 @@ pub(super) struct Places<'f> {
     to: usize,
 }
 
-impl Places<'_> {
+impl Cursor<'_> {
     /// Where a place is that is not before that of the last call; `None` where it is gone.
     pub(super) fn find(&mut self, place: usize) -> Option<usize> {
         while let Some((change, rest)) = self.changes.split_first()
@@ -92,42 +92,51 @@ impl Places<'_> {
     }
 }
 
-/// What the last few filters left, the one asked for last in front.
+/// What the last few filters left, the one asked for last at the end.
 #[derive(Debug, Default)]
-pub(super) struct Filters(Mutex<VecDeque<Filter>>);
+pub(super) struct Filters(Mutex<Vec<Arc<Known>>>);
 
-/// What stays, and what that leaves where it is not all.
-type Filter = (Kept, Option<Arc<Filtered>>);
+/// What a filter left.
+#[derive(Debug)]
+pub(super) struct Known {
+    kept: Kept,
+    /// What is left where that is kept.
+    pub(super) left: Filtered,
+}
 
 impl Filters {
     /// What is left where this is `kept`: as remembered, or as it is made.
-    pub(super) fn left(
-        &self,
-        kept: &Kept,
-        make: impl FnOnce() -> Option<Filtered>,
-    ) -> Option<Arc<Filtered>> {
-        if let Some(left) = self.find(kept) {
-            return left;
+    pub(super) fn left(&self, kept: &Kept, make: impl FnOnce() -> Filtered) -> Arc<Known> {
+        if let Some(known) = find(&mut self.lock(), kept) {
+            return known;
         }
-        let left = make().map(Arc::new);
+        let made = Arc::new(Known {
+            kept: kept.clone(),
+            left: make(),
+        });
         let mut list = self.lock();
-        list.truncate(MPD_FILTERS_MAX.saturating_sub(1));
-        list.push_front((kept.clone(), left.clone()));
-        left
+        // Others may have made it meanwhile.
+        if let Some(known) = find(&mut list, kept) {
+            return known;
+        }
+        list.push(Arc::clone(&made));
+        let is_full = list.len() > MPD_FILTERS_MAX;
+        let oldest = is_full.then(|| list.remove(0));
+        drop(list);
+        drop(oldest);
+        made
     }
 
-    fn find(&self, kept: &Kept) -> Option<Option<Arc<Filtered>>> {
-        let mut list = self.lock();
-        let at = list.iter().position(|(known, _)| known == kept)?;
-        let found = list.remove(at)?;
-        let left = found.1.clone();
-        list.push_front(found);
-        Some(left)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Filter>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Known>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Finds what is known of a filter, and puts it last.
+fn find(list: &mut [Arc<Known>], kept: &Kept) -> Option<Arc<Known>> {
+    let at = list.iter().position(|known| known.kept == *kept)?;
+    list.get_mut(at..)?.rotate_left(1);
+    list.last().cloned()
 }
 
 #[cfg(test)]
@@ -140,10 +149,10 @@ mod tests {
         edits.cut(2..4);
         edits.replace(6..7, "xyz");
         edits.cut(3..4);
-        let filtered = Filtered::new("0123456789", edits).unwrap();
-        assert_eq!(filtered.text(), "0145xyz789");
-        let mut places = filtered.places();
-        let found: Vec<_> = (0..=10).map(|place| places.find(place)).collect();
+        let filtered = Filtered::new("0123456789", edits);
+        assert_eq!(filtered.text(), Some("0145xyz789"));
+        let mut cursor = filtered.cursor();
+        let found: Vec<_> = (0..=10).map(|place| cursor.find(place)).collect();
         let expected = [
             Some(0),
             Some(1),
@@ -158,50 +167,79 @@ mod tests {
             Some(10),
         ];
         assert_eq!(found, expected);
-        assert!(Filtered::new("0", Edits::default()).is_none());
+        let whole = Filtered::new("0", Edits::default());
+        assert_eq!(whole.text(), None);
     }
 
     #[test]
     fn edits_are_made_in_what_is_left() {
         let mut filter = Edits::default();
         filter.cut(2..5);
-        let filtered = Filtered::new("0123456789", filter).unwrap();
+        let filtered = Filtered::new("0123456789", filter);
         let mut edits = Edits::default();
         edits.replace(8..9, "end");
-        edits.put("~", [0, 2, 3, 5, 7, 9].into_iter());
+        edits.prefix("~", vec![0, 2, 3, 5, 7, 9]);
         edits.replace(3..4, "gone");
         edits.replace(2..2, "before ");
         edits.replace(4..6, "half gone");
         edits.replace(5..5, " behind");
         edits.follow(&filtered);
-        assert_eq!(edits.make(filtered.text()), b"~01before  behind~~56~7end~9");
+        let written = edits.make(filtered.text().unwrap());
+        assert_eq!(written, "~01before  behind~~56~7end~9");
+    }
+
+    /// What stays by the filter of this number.
+    fn kept(number: usize) -> Kept {
+        Kept {
+            rungs: (0..8).map(|bit| number >> bit & 1 == 1).collect(),
+            renditions: Vec::new(),
+        }
+    }
+
+    fn filtered(number: usize) -> Filtered {
+        let mut edits = Edits::default();
+        edits.cut(0..number);
+        Filtered::new("0123456789", edits)
+    }
+
+    /// Whether what is left by a filter had to be made.
+    fn makes(filters: &Filters, number: usize) -> bool {
+        let mut is_made = false;
+        let known = filters.left(&kept(number), || {
+            is_made = true;
+            filtered(number)
+        });
+        let length = known.left.text().map(str::len);
+        assert_eq!(length, Some(10 - number), "another filter's");
+        is_made
     }
 
     #[test]
     fn a_few_filters_are_remembered() {
         let filters = Filters::default();
-        let kept = |bits: usize| Kept {
-            rungs: (0..8).map(|bit| bits >> bit & 1 == 1).collect(),
-            renditions: Vec::new(),
-        };
-        let made = |bits: usize| {
-            let mut is_made = false;
-            let left = filters.left(&kept(bits), || {
-                is_made = true;
-                let mut edits = Edits::default();
-                edits.cut(0..bits);
-                Filtered::new("0123456789", edits)
-            });
-            let length = left.map_or(10, |left| left.text().len());
-            assert_eq!(length, 10 - bits, "another filter's");
-            is_made
-        };
-        for bits in 1..=MPD_FILTERS_MAX {
-            assert!(made(bits) && !made(bits), "{bits}");
+        for number in 1..=MPD_FILTERS_MAX {
+            assert!(
+                makes(&filters, number) && !makes(&filters, number),
+                "{number}"
+            );
         }
-        assert!(!made(1), "it is the oldest, and asked for again");
-        assert!(made(MPD_FILTERS_MAX + 1));
-        assert!(!made(1), "asked for after the second");
-        assert!(made(2), "pushed out");
+        assert!(!makes(&filters, 1), "it is the oldest, and asked for again");
+        assert!(makes(&filters, MPD_FILTERS_MAX + 1));
+        assert!(!makes(&filters, 1), "asked for after the second");
+        assert!(makes(&filters, 2), "pushed out");
+    }
+
+    #[test]
+    fn who_makes_the_same_at_once_takes_one_place() {
+        let filters = Filters::default();
+        for number in 2..=MPD_FILTERS_MAX {
+            makes(&filters, number);
+        }
+        let known = filters.left(&kept(1), || {
+            assert!(makes(&filters, 1), "by another one meanwhile");
+            filtered(1)
+        });
+        assert_eq!(known.left.text(), Some("123456789"));
+        assert!((1..=MPD_FILTERS_MAX).all(|number| !makes(&filters, number)));
     }
 }

@@ -72,11 +72,11 @@ impl Places {
             };
             let fresh = numbers.len();
             let number = numbers.entry(lead.authority.to_owned()).or_insert(fresh);
-            let is_verbatim = matches!(uri, Cow::Borrowed(_));
-            let prefix_at = lead.prefix_at.filter(|_| is_verbatim);
             places.list.push(Place {
                 authority: *number,
-                prefix_at: prefix_at.map(|at| ink(tree, &span).saturating_add(at)),
+                prefix_at: lead
+                    .prefix_at
+                    .and_then(|at| written(tree, &span, uri.get(..=at)?)),
                 span,
             });
         }
@@ -135,15 +135,22 @@ impl Places {
         let own: Vec<bool> = own.collect();
         let is_own = |place: &&Place| own.get(place.authority) == Some(&true);
         let places = self.list.iter().filter(is_own);
-        let plain = match escape(&rebase.prefix) {
-            Cow::Borrowed(prefix) if !prefix.is_empty() => Some(prefix),
-            _ => None,
+        let prefix = match escape(&rebase.prefix) {
+            Cow::Borrowed(prefix) => Some(prefix),
+            Cow::Owned(_) => None,
         };
-        if let Some(prefix) = plain {
-            edits.put(prefix, places.clone().filter_map(|place| place.prefix_at));
+        // Without a prefix those stay that would get nothing else.
+        if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
+            let most = if own.contains(&true) {
+                self.list.len()
+            } else {
+                0
+            };
+            let mut prefixed = Vec::with_capacity(most);
+            prefixed.extend(places.clone().filter_map(|place| place.prefix_at));
+            edits.prefix(prefix, prefixed);
         }
-        let is_left = |place: &&Place| plain.is_none() || place.prefix_at.is_none();
-        for place in places.filter(is_left) {
+        for place in places.filter(|place| prefix.is_none() || place.prefix_at.is_none()) {
             rewrite(tree, &place.span, rebase, edits);
         }
     }
@@ -155,6 +162,7 @@ fn spans(tree: &Tree<'_>) -> impl Iterator<Item = Range<usize>> {
         let mut spans = own_spans(tree, element);
         if REMOTE.contains(&element.name) {
             spans.extend(tree.xlink(element, "href").map(|href| href.value));
+            spans.sort_unstable_by_key(|span| span.start);
         }
         spans
     })
@@ -181,11 +189,14 @@ fn own_spans(tree: &Tree<'_>, element: &Element<'_>) -> Vec<Range<usize>> {
     }
 }
 
-/// Where what a span says begins, behind the white space.
-fn ink(tree: &Tree<'_>, span: &Range<usize>) -> usize {
-    let written = tree.text.get(span.clone()).unwrap_or_default();
-    let blanks = written.len().saturating_sub(written.trim_start().len());
-    span.start.saturating_add(blanks)
+/// Where the last byte of the beginning of a URI is, if that is written in a span as it reads.
+fn written(tree: &Tree<'_>, span: &Range<usize>, beginning: &str) -> Option<usize> {
+    let raw = tree.text.get(span.clone())?;
+    let ink = raw.trim_start();
+    let blanks = raw.len().saturating_sub(ink.len());
+    let last = beginning.len().checked_sub(1)?;
+    let is_verbatim = ink.starts_with(beginning);
+    is_verbatim.then(|| span.start.saturating_add(blanks).saturating_add(last))
 }
 
 /// The URIs that a player asks for the time.

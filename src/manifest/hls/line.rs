@@ -80,7 +80,8 @@ impl<'a> Line<'a> {
         start..start + text.trim_ascii_end().len()
     }
 
-    /// The attributes of this line, of which `list` is the end.
+    /// The attributes of this line, of which `list` is the end. CRs at its end belong to the end of
+    /// the line.
     pub(super) fn attributes(&self, list: &'a [u8]) -> Attributes<'a> {
         let rest = list.trim_ascii_end();
         Attributes {
@@ -164,6 +165,10 @@ impl<'a> Attributes<'a> {
             Form::Bare if !bare.contains(&b'"') => bare,
             Form::Quoted | Form::Bare => return None,
         };
+        // Some players end their lines there.
+        if memchr::memchr(b'\r', value).is_some() {
+            return None;
+        }
         Some(Attribute {
             name,
             value,
@@ -173,8 +178,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Whether a byte may stand around names and values. A lone CR may not: some players end their
-/// lines there, so that it spoils what it stands in.
+/// Whether a byte may stand around names and values.
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }

@@ -1,5 +1,5 @@
 use proptest::prelude::{ProptestConfig, Strategy, prop_oneof};
-use proptest::{prop_assert_eq, proptest};
+use proptest::{prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 use crate::manifest::tests::fuzz;
@@ -236,7 +236,11 @@ proptest! {
                 expected.insert_str(at, &rebase.prefix);
                 prop_assert_eq!(applied, Some(expected));
             }
-            Some(None) => {}
+            Some(None) => {
+                let (_, path) = split_origin(&uri).unwrap();
+                let is_plain = path.starts_with('/') && !path.contains("/.") && !path.contains("%2");
+                prop_assert!(!is_plain, "{} needs no more than the prefix", uri);
+            }
         }
     }
 

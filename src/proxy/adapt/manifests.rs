@@ -5,53 +5,56 @@
 //! them stays true whatever is purged, refreshed or asked for under another name, and nothing has
 //! to be invalidated. A hash finds them, a comparison makes sure.
 //!
-//! Invariants: what is kept weighs no more than a share of the memory tier's budget, of which it is
-//! a part. Nothing is read, compared or dropped under the lock.
+//! Invariants: what they are taken to weigh, those included that are pushed out but still in use,
+//! is within a budget of their own. Nothing is read, compared or freed under the lock.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::cache::budget::Permit;
-use crate::cache::memory::Memory;
-use crate::limits::{PARSED_BYTES_PER_BYTE, PARSED_SHARE};
+use crate::cache::budget::{Budget, Permit};
+use crate::limits::{PARSED_BYTES_PER_BYTE, PARSED_OVERHEAD_BYTES, PARSED_SHARE};
 use crate::manifest::parsed::{Parsed, Unreadable};
 use crate::metrics::{METRICS, ManifestKind, Parsing};
 
-/// What a manifest is found by: its kind, and the hash of its bytes.
-type Name = (ManifestKind, u64);
-
 /// Manifests that were read.
 pub(in crate::proxy) struct Manifests {
-    memory: Arc<Memory>,
-    /// The most that they may weigh together.
-    limit: usize,
-    kept: Mutex<Kept>,
+    budget: Arc<Budget>,
+    /// Those that are kept, by when they were asked for.
+    kept: Mutex<LruCache<Name, Arc<Shelved>>>,
 }
 
-/// What is kept, the one asked for last in front.
-struct Kept {
-    list: LruCache<Name, Entry>,
-    /// Sum of the weights.
-    weight: usize,
+/// What a manifest is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Name {
+    kind: ManifestKind,
+    /// Of its bytes.
+    hash: u64,
 }
 
-struct Entry {
-    manifest: Arc<Parsed>,
-    permit: Permit,
+/// A manifest that was read, and its part of the budget where it was kept.
+#[derive(Debug)]
+pub(in crate::proxy) struct Shelved {
+    parsed: Parsed,
+    _permit: Option<Permit>,
+}
+
+impl Deref for Shelved {
+    type Target = Parsed;
+
+    fn deref(&self) -> &Parsed {
+        &self.parsed
+    }
 }
 
 impl Manifests {
-    /// Begins with none.
-    pub(in crate::proxy) fn new(memory: &Arc<Memory>) -> Self {
+    /// Begins with none, beside a memory tier of so many bytes.
+    pub(in crate::proxy) fn new(memory: usize) -> Self {
         Self {
-            memory: Arc::clone(memory),
-            limit: memory.budget().limit() / PARSED_SHARE,
-            kept: Mutex::new(Kept {
-                list: LruCache::unbounded(),
-                weight: 0,
-            }),
+            budget: Budget::new(memory / PARSED_SHARE),
+            kept: Mutex::new(LruCache::unbounded()),
         }
     }
 
@@ -63,80 +66,65 @@ impl Manifests {
         &self,
         kind: ManifestKind,
         text: &[u8],
-    ) -> Result<Arc<Parsed>, Unreadable> {
-        let name = (kind, xxh3_64(text));
-        if let Some(known) = self.find(name).filter(|known| known.text() == text) {
+    ) -> Result<Arc<Shelved>, Unreadable> {
+        let hash = xxh3_64(text);
+        let name = Name { kind, hash };
+        if let Some(known) = self.find(name, text) {
             METRICS.manifests_parsed.of(Parsing::Hit).inc();
             return Ok(known);
         }
         METRICS.manifests_parsed.of(Parsing::Miss).inc();
-        let read = Arc::new(match kind {
+        let parsed = match kind {
             ManifestKind::Hls => Parsed::hls(text)?,
             ManifestKind::Dash => Parsed::dash(text)?,
-        });
-        self.keep(name, &read);
-        Ok(read)
-    }
-
-    fn find(&self, name: Name) -> Option<Arc<Parsed>> {
-        let mut kept = self.lock();
-        kept.list
-            .get(&name)
-            .map(|entry| Arc::clone(&entry.manifest))
-    }
-
-    /// Keeps a manifest in place of those that were not asked for longest.
-    fn keep(&self, name: Name, manifest: &Arc<Parsed>) {
-        let weight = weight(manifest.text());
-        if weight > self.limit {
-            return;
-        }
-        let entry = Entry {
-            manifest: Arc::clone(manifest),
-            permit: self.memory.charge(weight),
         };
-        let dropped = self.lock().push(name, entry, self.limit);
-        drop(dropped);
+        // Others may have read it meanwhile, and what they have filtered is known there.
+        let known = self.find(name, text);
+        Ok(known.unwrap_or_else(|| self.keep(name, parsed)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn find(&self, name: Name, text: &[u8]) -> Option<Arc<Shelved>> {
+        let known = self.lock().get(&name).cloned();
+        known.filter(|known| known.text() == text)
+    }
+
+    /// Keeps a manifest, where there is room for it, in place of those that were not asked for
+    /// longest.
+    fn keep(&self, name: Name, parsed: Parsed) -> Arc<Shelved> {
+        let permit = self.room(weight(parsed.text()));
+        let is_kept = permit.is_some();
+        let shelved = Arc::new(Shelved {
+            parsed,
+            _permit: permit,
+        });
+        let displaced = is_kept.then(|| self.lock().put(name, Arc::clone(&shelved)));
+        drop(displaced);
+        shelved
+    }
+
+    /// Room for so many bytes; `None` where there is not enough although none is kept any more.
+    fn room(&self, weight: usize) -> Option<Permit> {
+        if weight > self.budget.limit() {
+            return None;
+        }
+        loop {
+            if let Some(permit) = self.budget.try_take(weight) {
+                return Some(permit);
+            }
+            let (_, oldest) = self.lock().pop_lru()?;
+            drop(oldest);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LruCache<Name, Arc<Shelved>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
-    /// Adds an entry; returns those that go for it.
-    fn push(&mut self, name: Name, entry: Entry, limit: usize) -> Vec<Entry> {
-        let mut gone = Vec::new();
-        self.weight = self.weight.saturating_add(entry.weight());
-        let mut next = self.list.put(name, entry).or_else(|| self.excess(limit));
-        while let Some(entry) = next {
-            self.weight = self.weight.saturating_sub(entry.weight());
-            gone.push(entry);
-            next = self.excess(limit);
-        }
-        gone
-    }
-
-    /// Takes out what was not asked for longest, if there is more than `limit`.
-    fn excess(&mut self, limit: usize) -> Option<Entry> {
-        let is_more = self.weight > limit;
-        is_more
-            .then(|| self.list.pop_lru())?
-            .map(|(_, entry)| entry)
-    }
-}
-
-impl Entry {
-    fn weight(&self) -> usize {
-        self.permit.bytes()
-    }
-}
-
-/// What a manifest is taken to need in memory when it was read: its text, its parts, and what a few
-/// filters leave of it.
+/// What a manifest is taken to need in memory: its text, its parts, and what filters leave of it.
 fn weight(text: &[u8]) -> usize {
-    text.len().saturating_mul(PARSED_BYTES_PER_BYTE)
+    let parts = text.len().saturating_mul(PARSED_BYTES_PER_BYTE);
+    parts.saturating_add(PARSED_OVERHEAD_BYTES)
 }
 
 #[cfg(test)]
@@ -148,62 +136,83 @@ mod tests {
         format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH={}\n{nth}\n", nth + 1).into_bytes()
     }
 
-    /// Whether a playlist had to be parsed.
-    fn parses(manifests: &Manifests, nth: usize) -> bool {
-        let kept = |manifests: &Manifests| manifests.lock().list.len();
-        let text = playlist(nth);
-        let name = (ManifestKind::Hls, xxh3_64(&text));
-        let known = manifests.lock().list.peek(&name).is_some();
-        let read = manifests.read(ManifestKind::Hls, &text).unwrap();
+    fn read(manifests: &Manifests, nth: usize) -> Arc<Shelved> {
+        let read = manifests.read(ManifestKind::Hls, &playlist(nth)).unwrap();
         assert_eq!(read.ladder().rungs[0].bandwidth, nth as u64 + 1);
-        let again = manifests.read(ManifestKind::Hls, &text).unwrap();
-        assert_eq!(Arc::ptr_eq(&read, &again), kept(manifests) > 0);
-        !known
+        read
+    }
+
+    /// Whether a playlist is found as it was read before.
+    fn is_kept(manifests: &Manifests, nth: usize) -> bool {
+        let text = playlist(nth);
+        let hash = xxh3_64(&text);
+        let kind = ManifestKind::Hls;
+        let known = manifests.find(Name { kind, hash }, &text);
+        known.is_some_and(|known| Arc::ptr_eq(&known, &read(manifests, nth)))
+    }
+
+    /// Room for so many of these playlists.
+    fn of(count: usize) -> Manifests {
+        Manifests::new(PARSED_SHARE * count * each())
+    }
+
+    fn each() -> usize {
+        weight(&playlist(0))
     }
 
     #[test]
-    fn what_was_asked_for_last_is_kept_within_the_share() {
-        let each = weight(&playlist(0));
-        let memory = Memory::new(3 * each * PARSED_SHARE);
-        let manifests = Manifests::new(&memory);
+    fn those_asked_for_last_are_kept_within_the_budget() {
+        let manifests = of(3);
         for nth in [0, 1, 2] {
-            assert!(parses(&manifests, nth) && !parses(&manifests, nth), "{nth}");
+            assert!(!is_kept(&manifests, nth));
+            drop(read(&manifests, nth));
+            assert!(is_kept(&manifests, nth));
         }
-        assert_eq!(memory.budget().used(), 3 * each);
-        assert!(parses(&manifests, 3));
-        assert_eq!(memory.budget().used(), 3 * each, "one went for it");
-        assert!(!parses(&manifests, 1));
-        assert!(parses(&manifests, 0), "asked for longest ago");
-        assert!(!parses(&manifests, 1), "asked for since");
-        drop(manifests);
-        assert_eq!(memory.budget().used(), 0);
+        assert_eq!(manifests.budget.used(), 3 * each());
+        drop(read(&manifests, 3));
+        assert_eq!(manifests.budget.used(), 3 * each(), "one went for it");
+        assert!(is_kept(&manifests, 1), "its turn would be next");
+        drop(read(&manifests, 0));
+        assert!(is_kept(&manifests, 1) && !is_kept(&manifests, 2));
     }
 
     #[test]
-    fn what_is_too_large_or_unreadable_is_not_kept() {
-        let memory = Memory::new(weight(&playlist(0)));
-        let manifests = Manifests::new(&memory);
-        assert!(parses(&manifests, 0) && parses(&manifests, 0));
+    fn what_is_in_use_counts_although_it_is_pushed_out() {
+        let manifests = of(1);
+        let held = read(&manifests, 0);
+        let other = read(&manifests, 1);
+        assert!(!is_kept(&manifests, 0), "tried to make room");
+        assert!(!is_kept(&manifests, 1), "there was none");
+        assert_eq!(manifests.budget.used(), each());
+        drop((held, other));
+        assert_eq!(manifests.budget.used(), 0);
+        drop(read(&manifests, 1));
+        assert!(is_kept(&manifests, 1));
+    }
+
+    #[test]
+    fn what_is_too_large_or_unreadable_is_not_kept_and_pushes_nothing_out() {
+        let manifests = of(1);
+        drop(read(&manifests, 0));
+        let large = [playlist(1), vec![b'\n'; 100]].concat();
+        assert!(manifests.read(ManifestKind::Hls, &large).is_ok());
         let unreadable = manifests.read(ManifestKind::Dash, &playlist(0));
         assert_eq!(unreadable.unwrap_err(), dash::Error::Malformed.into());
-        let media = manifests.read(ManifestKind::Hls, b"<MPD/>");
-        assert_eq!(media.unwrap_err(), Unreadable::Hls);
-        assert_eq!(memory.budget().used(), 0);
+        let unreadable = manifests.read(ManifestKind::Hls, b"<MPD/>");
+        assert_eq!(unreadable.unwrap_err(), Unreadable::Hls);
+        assert!(is_kept(&manifests, 0));
+        assert_eq!(manifests.lock().len(), 1);
     }
 
     #[test]
     fn bytes_are_compared_and_not_their_hash_only() {
-        let memory = Memory::new(1 << 20);
-        let manifests = Manifests::new(&memory);
-        let [one, other] = [playlist(1), playlist(2)];
-        let one = Arc::new(Parsed::hls(&one).unwrap());
-        manifests.keep((ManifestKind::Hls, xxh3_64(&other)), &one);
-        let read = manifests.read(ManifestKind::Hls, &other).unwrap();
-        assert_eq!(read.ladder().rungs[0].bandwidth, 3);
-        assert_eq!(
-            memory.budget().used(),
-            weight(&other),
-            "in place of the other"
-        );
+        let manifests = of(2);
+        let hash = xxh3_64(&playlist(2));
+        let kind = ManifestKind::Hls;
+        let other = Parsed::hls(&playlist(1)).unwrap();
+        drop(manifests.keep(Name { kind, hash }, other));
+        drop(read(&manifests, 2));
+        assert!(is_kept(&manifests, 2));
+        assert_eq!(manifests.budget.used(), each(), "in place of the other");
     }
 }

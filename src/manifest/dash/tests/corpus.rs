@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fastrand::Rng;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -274,5 +275,37 @@ fn what_was_valid_by_the_schema_is_valid_afterwards() {
             "{}",
             std::fs::read_to_string(&path).unwrap()
         );
+    }
+}
+
+#[test]
+fn hints_go_where_they_would_go_in_what_a_filter_left() {
+    let mut random = Rng::with_seed(1);
+    for (name, text) in specimens() {
+        let Ok(mpd) = Mpd::parse(&text) else {
+            continue;
+        };
+        let ladder = mpd.ladder();
+        for relative in [Relative::Inherit, Relative::Resolve].repeat(4) {
+            let kept = Kept {
+                rungs: ladder.rungs.iter().map(|_| random.bool()).collect(),
+                renditions: ladder.renditions.iter().map(|_| random.bool()).collect(),
+            };
+            let hints = Plan {
+                start: None,
+                ..full(relative)
+            };
+            let filter = Plan {
+                kept: Some(kept.clone()),
+                ..Plan::default()
+            };
+            let both = Plan {
+                kept: Some(kept),
+                ..hints.clone()
+            };
+            let filtered = mpd.write(&filter);
+            let again = Mpd::parse(&filtered).unwrap();
+            assert!(mpd.write(&both) == again.write(&hints), "{name}");
+        }
     }
 }

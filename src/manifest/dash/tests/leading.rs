@@ -1,7 +1,7 @@
 use super::fixtures::{LIVE, PERIODS};
 use super::{below, replaced, written};
 use crate::manifest::plan::Plan;
-use crate::manifest::uri::Relative;
+use crate::manifest::uri::{Rebase, Relative};
 
 fn moved(relative: Relative) -> Plan {
     Plan {
@@ -104,6 +104,61 @@ fn elsewhere_what_the_mpd_itself_refers_to_is_resolved() {
                    value='next.mpd'/></MPD>";
     let text = written(chained, &moved(Relative::Resolve));
     assert!(text.contains("value='/~sid/films/one/next.mpd'"), "{text}");
+}
+
+#[test]
+fn all_uris_of_an_element_lead_below_the_prefix_whatever_their_order() {
+    for (name, principal) in [
+        ("AdaptationSet", "initializationPrincipal"),
+        ("InitializationSet", "initialization"),
+    ] {
+        for [one, other] in [
+            [
+                "xlink:href='/r.xml'".to_owned(),
+                format!("{principal}='/i.mp4'"),
+            ],
+            [
+                format!("{principal}='/i.mp4'"),
+                "xlink:href='/r.xml'".to_owned(),
+            ],
+        ] {
+            let text = format!("<MPD><Period><{name} {one} {other}/></Period></MPD>");
+            let expected = text.replace("='/", "='/~sid/");
+            assert_eq!(written(&text, &moved(Relative::Inherit)), expected);
+        }
+    }
+}
+
+#[test]
+fn the_prefix_goes_before_the_path_however_the_rest_is_written() {
+    for (uri, expected) in [
+        ("/a?b&amp;c", "/~sid/a?b&amp;c"),
+        (
+            "\n https://edge.example/a'&amp;b/ ",
+            "\n https://edge.example/~sid/a'&amp;b/ ",
+        ),
+        ("&#x2f;a", "/~sid/a"),
+        ("<![CDATA[/a&b/]]>", "/~sid/a&amp;b/"),
+        ("https://edge&#46;example/a", "https://edge.example/~sid/a"),
+        (
+            "https://other.example/a?b&amp;c",
+            "https://other.example/a?b&amp;c",
+        ),
+    ] {
+        let mpd = |uri| format!("<MPD><Period><BaseURL>{uri}</BaseURL></Period></MPD>");
+        assert_eq!(written(&mpd(uri), &moved(Relative::Inherit)), mpd(expected));
+        let still = Rebase {
+            prefix: String::new(),
+            ..below(Relative::Resolve)
+        };
+        let plan = Plan {
+            rebase: Some(still),
+            ..Plan::default()
+        };
+        let here = "<BaseURL>/films/one/</BaseURL>";
+        let text = mpd(uri).replacen("<Period>", &format!("{here}<Period>"), 1);
+        assert_eq!(written(&text, &plan), text, "without a prefix");
+    }
 }
 
 #[test]

@@ -79,6 +79,8 @@ fn a_lone_cr_spoils_the_rendition_it_stands_in_and_no_other() {
         ("TYPE=AUDIO,\rGROUP-ID=\"a\",", 1),
         ("TYPE=AUDIO\r,GROUP-ID=\"a\",", 1),
         ("TYPE=AUDIO,GROUP-ID=\"a\"\r,", 1),
+        ("TYPE=AUDIO,GROUP-ID=\"a\",DEFAULT=YES\r,", 1),
+        ("TYPE=AUDIO,GROUP-ID=\"a\",X-A=\"\r\",", 1),
     ] {
         let text = playlist(list);
         let ladder = parse(&text).ladder().clone();
