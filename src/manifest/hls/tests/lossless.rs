@@ -270,7 +270,10 @@ fn check_groups(before: &[u8], after: &[u8]) {
     };
     let before = offered(&String::from_utf8_lossy(before));
     let after = String::from_utf8_lossy(after);
-    let is_left = |id: &str| after.contains(&format!("GROUP-ID=\"{id}\""));
+    // Blanks may stand around names.
+    let ink = |text: &str| text.replace([' ', '\t'], "");
+    let inked = ink(&after);
+    let is_left = |id: &str| inked.contains(&ink(&format!("GROUP-ID=\"{id}\"")));
     let variants = after.lines().filter(|line| starts_unit(line.as_bytes()));
     for id in variants.filter_map(|line| value(line, ",AUDIO")) {
         assert!(is_left(&id) || !before.contains(&id), "{id} is gone");
