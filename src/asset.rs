@@ -98,8 +98,10 @@ impl Kind {
     /// What holds where the origin is silent about this object.
     ///
     /// A growing manifest that is older than a few of its periods is worse than an error, since
-    /// the player sees a frozen live edge: its stale spans are bounded by its lifetime. A key is
-    /// confirmed by the origin each time, or its withdrawal would not count.
+    /// the player sees a frozen live edge: its stale spans are bounded by its lifetime. While the
+    /// origin answers it is served stale for no longer than a refresh takes: a lone player near the
+    /// live edge that comes back after a period would be told of the period before, and stall. A
+    /// key is confirmed by the origin each time, or its withdrawal would not count.
     fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
         let lasting = |lifetime| Fallback {
             lifetime,
@@ -119,7 +121,9 @@ impl Kind {
                 let life = lifetimes.live_manifest;
                 let period = life.saturating_mul(LIVES_PER_PERIOD);
                 Fallback {
-                    stale_while_revalidate: lifetimes.stale_while_revalidate.min(life),
+                    stale_while_revalidate: lifetimes
+                        .stale_while_revalidate
+                        .min(life / REFRESHES_PER_LIFE),
                     stale_if_error: lifetimes.stale_if_error.min(period),
                     negative: self.negative(lifetimes).min(life),
                     forbidden: lifetimes.negative.forbidden.min(life),
@@ -281,6 +285,9 @@ const EXTENSION_BYTES_MAX: usize = 8;
 /// A live playlist is kept for half a target duration; two of them are one.
 const LIVES_PER_PERIOD: u32 = 2;
 
+/// A live playlist is fetched again, while the old one serves, in a quarter of its life.
+const REFRESHES_PER_LIFE: u32 = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,18 +349,18 @@ mod tests {
             (
                 Kind::Segment,
                 Maturity::Growing,
-                (1_000_000, 30, 86_400, 10),
+                (1_000_000, 30_000, 86_400, 10),
             ),
-            (Kind::Other, Maturity::Growing, (60, 30, 86_400, 10)),
-            (Kind::HlsManifest, Maturity::Finished, (300, 30, 86_400, 10)),
-            (Kind::DashManifest, Maturity::Growing, (1, 1, 2, 1)),
+            (Kind::Other, Maturity::Growing, (60, 30_000, 86_400, 10)),
+            (Kind::HlsManifest, Maturity::Finished, (300, 30_000, 86_400, 10)),
+            (Kind::DashManifest, Maturity::Growing, (1, 250, 2, 1)),
             (Kind::Key, Maturity::Finished, (0, 0, 0, 10)),
         ];
         for (kind, maturity, expected) in cases {
             let got = kind.fallback(&LIFETIMES, maturity);
             let got = (
                 got.lifetime.as_secs(),
-                got.stale_while_revalidate.as_secs(),
+                got.stale_while_revalidate.as_millis(),
                 got.stale_if_error.as_secs(),
                 got.negative.as_secs(),
             );
