@@ -352,7 +352,11 @@ mod tests {
                 (1_000_000, 30_000, 86_400, 10),
             ),
             (Kind::Other, Maturity::Growing, (60, 30_000, 86_400, 10)),
-            (Kind::HlsManifest, Maturity::Finished, (300, 30_000, 86_400, 10)),
+            (
+                Kind::HlsManifest,
+                Maturity::Finished,
+                (300, 30_000, 86_400, 10),
+            ),
             (Kind::DashManifest, Maturity::Growing, (1, 250, 2, 1)),
             (Kind::Key, Maturity::Finished, (0, 0, 0, 10)),
         ];

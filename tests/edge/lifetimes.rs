@@ -137,6 +137,30 @@ async fn a_live_segment_that_did_not_exist_is_seen_within_a_second() {
     }
 }
 
+/// A media playlist that goes as far as a segment.
+fn playlist(last: u8) -> Vec<u8> {
+    let list = (0..=last).map(|at| format!("#EXTINF:2,\n{at}.m4s\n"));
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n".to_owned();
+    std::iter::once(head).chain(list).collect::<String>().into()
+}
+
+/// Nobody asks between its requests, so nothing but the wait itself makes the old one too old.
+#[tokio::test]
+async fn a_player_alone_is_told_of_the_newest_live_segment() {
+    let origin = web::start().await;
+    let edge = edge::new().origin(&origin).run().await;
+    for last in 1..4 {
+        let newest = playlist(last);
+        origin.put("/live/a.m3u8", newest.clone().into());
+        let answer = edge.get("/live/a.m3u8?mode=off").await.whole(200);
+        assert_eq!(answer.body, newest, "up to segment {last}");
+        edge.settled().await;
+        // More than its life of a second and the quarter that a refresh may take, and less than
+        // the period of a player.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+}
+
 #[tokio::test]
 async fn refusals_and_failures_are_remembered_as_the_site_says() {
     for (key, status) in [("forbidden", 403), ("failure", 503)] {
