@@ -43,7 +43,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Decision {
     /// To the manifest.
     pub(super) plan: Plan,
-    /// What goes out by CMSD, until the first segment withdraws it.
+    /// What goes out by CMSD, until a segment withdraws it.
     pub(super) said: Hints,
 }
 
@@ -233,15 +233,20 @@ impl Case<'_> {
         }
     }
 
-    /// What is believed, in kbit/s, and bit/s of the rung that Shaka should start with by that.
+    /// What is believed, in kbit/s, and bit/s of the highest rung that Shaka should take by that
+    /// while it starts.
     fn hint(&self, candidates: &Candidates<'_>) -> Option<(u64, u64)> {
         let belief = self.founded().ok()?;
         let rungs = candidates.sized(self.visit);
-        let index = start::rung(belief, self.visit.round_trip(), rungs, Player::Shaka)?;
-        let rated = rungs.get(index)?.rated;
+        let rtt = self.visit.round_trip();
+        let index = start::rung(belief, rtt, rungs, Player::Shaka)?;
         let believed = belief.bitrate() / 1000;
         // Where the truth would not move it, nothing does.
-        (start::etp_least(rated) <= believed).then_some((believed, rated))
+        if start::etp_least(rungs.get(index)?.rated) > believed {
+            return None;
+        }
+        let most = start::corrected(belief, rtt, rungs, index);
+        Some((believed, rungs.get(most)?.rated))
     }
 
     /// Whether a live manifest is asked for again by who plays it.
