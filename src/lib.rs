@@ -170,9 +170,8 @@
 //!   edge alone knows is what came before a player's first request, and that is where it speaks.
 //! - **The session is in the path.** Cookies do not reach players' media requests, and queries
 //!   would split caches; a relative URI inherits a path by itself.
-//! - **An estimate is told to Shaka with the manifest only**, and withdrawn by the first segment
-//!   that is asked for four seconds later: it counts for the start, which Shaka chooses twice, and
-//!   would outlive what it was right about.
+//! - **An estimate is told to Shaka with the manifest only**, and withdrawn by the first segment:
+//!   it would outlive what it was right about.
 //! - **The wire decides when to flush.** Pingora flushes an answer of known length at its end only,
 //!   which would hold back the head and the first bytes of a slow fill. `proxy::wire` flushes each
 //!   write, but for a head whose body is there already: those two share a packet.

@@ -90,10 +90,6 @@ pub const PATHWAY_CHECK_WAIT: Duration = Duration::from_secs(2);
 /// for longer and plays on, unattributed.
 pub const SESSION_ID_LIFE: Duration = Duration::from_secs(24 * 3600);
 
-/// How long what the manifest said of a session's throughput holds: until Shaka has chosen by its
-/// own first 128 kB besides, and not until its next choice, eight seconds later.
-pub const SESSION_START: Duration = Duration::from_secs(4);
-
 /// Sessions that a node keeps: with what is known of each (about 1500 bytes, its `sid`s included)
 /// 98 MB. Beyond it the one that was silent longest goes, of those that nothing vouches for first.
 pub const SESSIONS_MAX: usize = 65_536;

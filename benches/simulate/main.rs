@@ -11,8 +11,7 @@
 //! half it is in: the rule is tuned on one (`--tune`), and the other is reported. A trace counts
 //! once, however many sessions it has room for; intervals are of resampled traces.
 //!
-//! Policies: `off`; `hint` (the start by the rule, and for Shaka while it starts the prior as `etp`,
-//! where that moves it; its bound `mb` is left out here); `etp` (to Shaka, besides, what is measured with
+//! Policies: `off`; `hint` (the start by the rule); `etp` (to Shaka, besides, what is measured with
 //! every answer from three samples on; the edge does not do that, since segments are for all);
 //! `cap` (rungs above what is sustained taken away); `single` (that one alone); `server` (one
 //! playlist whose segments the edge picks one by one).

@@ -1,6 +1,5 @@
 //! One session: a player, a link and a policy, second by second.
 
-use weir::limits::SESSION_START;
 use weir::session::belief::Belief;
 
 use crate::knowledge::Knowledge;
@@ -23,8 +22,6 @@ pub(crate) struct Setting<'a> {
     pub(crate) start: usize,
     /// Who chooses: the player, or the edge for a player that sees one level.
     pub(crate) served: Option<Vec<Rung>>,
-    /// What the manifest says of the throughput in bit/s, for as long as a session begins.
-    pub(crate) said: Option<f64>,
     /// Whether media answers say `etp`.
     pub(crate) tells: bool,
     /// What is known before.
@@ -87,7 +84,11 @@ pub(crate) fn play(
     let segments = (MEDIA / run.setting.movie.plays()).round() as usize;
     while run.loaded.len() < segments && run.link.spent() < LIMIT {
         run.wait(player);
-        player.told(run.says());
+        if setting.tells {
+            let known = run.knowledge.estimate(run.link.now());
+            let good = known.filter(|known| known.samples >= 3);
+            player.told(good.map(|known| known.bitrate as f64));
+        }
         if !run.loaded.is_empty() {
             let level = player.next(&run.view()).min(setting.rungs.len() - 1);
             run.replace(player, level);
@@ -109,15 +110,6 @@ impl Run<'_, '_> {
             plays_now: self.startup.is_some(),
             stalls: self.startup.is_some() && self.buffer() <= 0.0,
         }
-    }
-
-    /// What CMSD says by now, in bit/s.
-    fn says(&self) -> Option<f64> {
-        let begins = self.link.spent() < SESSION_START.as_secs_f64();
-        let said = self.setting.said.filter(|_| begins);
-        let known = self.knowledge.estimate(self.link.now());
-        let good = known.filter(|known| self.setting.tells && known.samples >= 3);
-        good.map(|known| known.bitrate as f64).or(said)
     }
 
     fn buffer(&self) -> f64 {

@@ -1,7 +1,7 @@
 //! The sessions of a link's clients, and what each policy makes of them.
 
 use weir::session::belief::Belief;
-use weir::session::start::{Candidate, Outlook, Player as Kind, Rule, etp_least, own, reached};
+use weir::session::start::{Candidate, Outlook, Player as Kind, Rule, own, reached};
 
 use crate::dashjs::DashJs;
 use crate::hlsjs::HlsJs;
@@ -101,7 +101,6 @@ impl Visit<'_> {
             rungs: self.movie.rungs(),
             start: self.alone(&self.candidates()),
             served: None,
-            said: None,
             tells: false,
             knowledge: Knowledge::new(self.prior),
         }
@@ -117,18 +116,13 @@ impl Visit<'_> {
             Policy::Off => None,
             Policy::Hint => Some(Setting {
                 start: self.hinted(rule, &prior)?,
-                said: Some(prior.bitrate() as f64),
                 ..plain
             }),
-            Policy::Etp => {
-                let hinted = self.hinted(rule, &prior);
-                Some(Setting {
-                    start: hinted.unwrap_or(plain.start),
-                    said: hinted.map(|_| prior.bitrate() as f64),
-                    tells: true,
-                    ..plain
-                })
-            }
+            Policy::Etp => Some(Setting {
+                start: self.hinted(rule, &prior).unwrap_or(plain.start),
+                tells: true,
+                ..plain
+            }),
             Policy::Cap => {
                 let rungs = plain.rungs[..=top].to_vec();
                 Some(Setting {
@@ -178,10 +172,6 @@ impl Visit<'_> {
         }
         let manifest: Vec<Candidate> = order.iter().map(|index| candidates[*index]).collect();
         let named = rule.rung(prior, None, &manifest, self.kind)?;
-        let rated = manifest.get(named)?.rated;
-        if self.kind == Kind::Shaka && etp_least(rated) > prior.bitrate() / 1000 {
-            return None;
-        }
         Some(order[reached(self.kind, &manifest, named)])
     }
 }

@@ -10,12 +10,11 @@
 //!
 //! What this edge says by `CMSD-Dynamic` (CTA-5006): Shaka takes `etp` from any answer, gives it
 //! half the weight from then on, keeps it where an answer has no such field, and drops it where
-//! one has the field without the key. So the estimate goes out on personal manifests only, and the
-//! segments below a session carry the field with nothing but the node's name: the first one
-//! withdraws the estimate. Those of a session that has just begun carry none, since Shaka chooses
-//! again, and then not for eight seconds, when the first of them is on its way. The value is the
-//! same for everyone, so that whoever stores a segment may. A segment's name need not tell that it
-//! is one. Media playlists and keys carry none, since they are fetched in between.
+//! one has the field without the key. So the estimate goes out on personal manifests only, and
+//! every segment below a session carries the field with nothing but the node's name: the first
+//! one withdraws the estimate. That value is the same for everyone, so that whoever stores a
+//! segment may. A segment's name need not tell that it is one. Media playlists and keys carry none,
+//! since they are fetched in between.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,7 +28,6 @@ use crate::asset::Kind;
 use crate::clock::{self, UnixMillis};
 use crate::config::adapt::{Carrier, Filter, Mode};
 use crate::http::via::CDN_LOOP;
-use crate::limits;
 use crate::manifest::hls;
 use crate::manifest::ladder::{First, Ladder, Sound};
 use crate::manifest::parsed::Parsed;
@@ -43,7 +41,6 @@ use crate::route::choice::{self, Choice};
 use crate::route::{Purpose, Route};
 use crate::session::belief::Belief;
 use crate::session::cmsd::{self, Hints};
-use crate::session::id::SessionId;
 use crate::session::who::Who;
 
 mod body;
@@ -283,20 +280,11 @@ pub(super) fn speak(
         return Ok(());
     }
     header.remove_header(&CMSD_DYNAMIC);
-    let is_of_session = match &route.session {
-        Some(session) => !is_beginning(session, clock::now()),
-        None => adapt.session == Carrier::Connection,
-    };
+    let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
     if is_of_session && is_played(route.kind, &header.headers) {
         header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
     }
     Ok(())
-}
-
-/// Whether a session has just begun, by what its id says.
-fn is_beginning(session: &str, now: UnixMillis) -> bool {
-    let minted = SessionId::claimed(session);
-    minted.is_some_and(|minted| minted <= now && now.since(minted) < limits::SESSION_START)
 }
 
 /// Whether an answer is of what a player asks for once it has chosen its start. Names that tell

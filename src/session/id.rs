@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! byte   0      1..5        5..13   13..21
-//!        form   seconds     nonce   signature     as 28 characters of base64url
+//!        form   minutes     nonce   signature     as 28 characters of base64url
 //! ```
 //!
 //! The signature covers the other bytes and the site's name. What bears none of ours is no id: the
@@ -32,14 +32,14 @@ const _: () = assert!(BYTES * 4 == TEXT_CHARS * 3, "no bits are left over");
 const FORM: u8 = 0x10;
 const HOLDOUT: u8 = 0x01;
 
-const SECOND: u64 = 1000;
+const MINUTE: u64 = 60_000;
 
 /// A session's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionId {
     /// Chance.
     pub nonce: u64,
-    /// When it was made, to the second.
+    /// When it was made, to the minute.
     pub minted: UnixMillis,
     /// How the session plays.
     pub arm: Arm,
@@ -52,17 +52,17 @@ impl SessionId {
     /// Makes an id of `site` and signs it.
     #[must_use]
     pub fn mint(key: &Key, site: &str, nonce: u64, arm: Arm, now: UnixMillis) -> Self {
-        let seconds = u32::try_from(now.0 / SECOND).unwrap_or(u32::MAX);
-        let hash = key.hash(Domain::Id, &[site.as_bytes(), &body(arm, seconds, nonce)]);
-        Self::of(arm, seconds, nonce, &hash)
+        let minutes = u32::try_from(now.0 / MINUTE).unwrap_or(u32::MAX);
+        let hash = key.hash(Domain::Id, &[site.as_bytes(), &body(arm, minutes, nonce)]);
+        Self::of(arm, minutes, nonce, &hash)
     }
 
     /// The id as it stands in paths, without `~`.
     #[must_use]
     pub fn spell(&self) -> String {
-        let seconds = u32::try_from(self.minted.0 / SECOND).unwrap_or(u32::MAX);
+        let minutes = u32::try_from(self.minted.0 / MINUTE).unwrap_or(u32::MAX);
         let mut bytes = Vec::with_capacity(BYTES);
-        bytes.extend_from_slice(&body(self.arm, seconds, self.nonce));
+        bytes.extend_from_slice(&body(self.arm, minutes, self.nonce));
         bytes.extend_from_slice(&self.signature);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -77,7 +77,10 @@ impl SessionId {
     /// Reads an id of `site` back; `None` when it is forged, foreign or too old.
     #[must_use]
     pub fn read(ring: &Keyring, site: &str, text: &str, now: UnixMillis) -> Option<Self> {
-        let bytes = decoded(text)?;
+        if text.len() != TEXT_CHARS {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (body, signature) = bytes.split_first_chunk::<BODY_BYTES>()?;
         let [form, a, b, c, d, nonce @ ..] = *body;
         if form & !HOLDOUT != FORM {
@@ -87,8 +90,9 @@ impl SessionId {
             0 => Arm::Hinted,
             _ => Arm::Holdout,
         };
-        let seconds = u32::from_be_bytes([a, b, c, d]);
-        if now.since(moment(seconds)) > limits::SESSION_ID_LIFE {
+        let minutes = u32::from_be_bytes([a, b, c, d]);
+        let minted = UnixMillis(u64::from(minutes) * MINUTE);
+        if now.since(minted) > limits::SESSION_ID_LIFE {
             return None;
         }
         let hash = ring.all().find_map(|key| {
@@ -96,23 +100,15 @@ impl SessionId {
             let (ours, _) = hash.split_first_chunk::<SIGNATURE_BYTES>()?;
             bool::from(ours.ct_eq(signature)).then_some(hash)
         })?;
-        Some(Self::of(arm, seconds, u64::from_be_bytes(nonce), &hash))
-    }
-
-    /// When the id `text` says that it was made. Whose it is, and whether it is one, is not looked
-    /// at: for what misleads nobody but the client that asks.
-    #[must_use]
-    pub fn claimed(text: &str) -> Option<UnixMillis> {
-        let [_, a, b, c, d, ..] = decoded(text)?;
-        Some(moment(u32::from_be_bytes([a, b, c, d])))
+        Some(Self::of(arm, minutes, u64::from_be_bytes(nonce), &hash))
     }
 
     /// One hash is both: its beginning is shown, its end is not.
-    fn of(arm: Arm, seconds: u32, nonce: u64, hash: &[u8; 32]) -> Self {
+    fn of(arm: Arm, minutes: u32, nonce: u64, hash: &[u8; 32]) -> Self {
         let [a, b, c, d, e, f, g, h, _, _, _, _, _, _, _, _, who @ ..] = *hash;
         Self {
             nonce,
-            minted: moment(seconds),
+            minted: UnixMillis(u64::from(minutes) * MINUTE),
             arm,
             who: Who::signed(who, arm),
             signature: [a, b, c, d, e, f, g, h],
@@ -120,22 +116,12 @@ impl SessionId {
     }
 }
 
-fn decoded(text: &str) -> Option<[u8; BYTES]> {
-    let mut bytes = [0; BYTES];
-    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-    (length == BYTES).then_some(bytes)
-}
-
-fn moment(seconds: u32) -> UnixMillis {
-    UnixMillis(u64::from(seconds) * SECOND)
-}
-
-fn body(arm: Arm, seconds: u32, nonce: u64) -> [u8; BODY_BYTES] {
+fn body(arm: Arm, minutes: u32, nonce: u64) -> [u8; BODY_BYTES] {
     let form = match arm {
         Arm::Hinted => FORM,
         Arm::Holdout => FORM | HOLDOUT,
     };
-    let [a, b, c, d] = seconds.to_be_bytes();
+    let [a, b, c, d] = minutes.to_be_bytes();
     let [e, f, g, h, i, j, k, l] = nonce.to_be_bytes();
     [form, a, b, c, d, e, f, g, h, i, j, k, l]
 }
@@ -148,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    const NOW: UnixMillis = UnixMillis(1_800_000_030_999);
+    const NOW: UnixMillis = UnixMillis(1_800_000_030_000);
 
     fn minted(arm: Arm) -> (Keyring, SessionId) {
         let ring = Keyring::new(b"secret");
@@ -166,8 +152,7 @@ mod tests {
             assert!(text.chars().all(plain), "{text}");
             assert_eq!(SessionId::read(&ring, "films", &text, NOW), Some(id));
             assert_eq!((id.arm, id.who.arm()), (arm, arm));
-            assert_eq!(id.minted, UnixMillis(1_800_000_030_000));
-            assert_eq!(SessionId::claimed(&text), Some(id.minted));
+            assert_eq!(id.minted, UnixMillis(1_800_000_000_000));
         }
     }
 
@@ -234,13 +219,12 @@ mod tests {
         fn nothing_panics_and_nothing_foreign_is_read(text in "[A-Za-z0-9_~=-]{0,40}") {
             let ring = Keyring::new(b"secret");
             assert_eq!(SessionId::read(&ring, "films", &text, NOW), None);
-            assert!(SessionId::claimed(&text).is_none() || text.len() == TEXT_CHARS);
         }
 
         #[test]
-        fn every_nonce_comes_back(nonce in any::<u64>(), seconds in 0..u32::MAX) {
+        fn every_nonce_comes_back(nonce in any::<u64>(), minutes in 0..u32::MAX) {
             let ring = Keyring::new(b"secret");
-            let now = moment(seconds);
+            let now = UnixMillis(u64::from(minutes) * MINUTE);
             let id = SessionId::mint(ring.current(), "a", nonce, Arm::Holdout, now);
             assert_eq!(SessionId::read(&ring, "a", &id.spell(), now), Some(id));
         }

@@ -44,10 +44,7 @@
 //!   minutes counts instead, where no target is given.)
 //! - **Shaka 5.2.12**: the highest variant within 0.95 of the estimate, which is 1 Mbit/s (where
 //!   the browser tells `downlink`, that), the lowest where none is. `etp` of CMSD weighs half in
-//!   that estimate, and `mb` takes away what is above it; [`etp_least`] says what moves it. With
-//!   its first 128 kB it chooses once more, by half their rate and half `etp`, gives up what it is
-//!   fetching for that, and keeps to it for 8 s: those 128 kB of a connection that has just begun
-//!   say less than is true.
+//!   that estimate, and `mb` takes away what is above it; [`etp_least`] says what moves it.
 
 use std::time::Duration;
 
@@ -234,18 +231,6 @@ pub fn etp_least(rated: u64) -> u64 {
     missing.saturating_sub(SHAKA_DEFAULT).div_ceil(1000)
 }
 
-/// How high Shaka may go when it chooses again with its first bytes, having begun with `start` as
-/// [`rung`] says: an index of `rungs`, whose rate is for `mb`.
-#[must_use]
-pub fn corrected(
-    belief: &Belief,
-    rtt: Option<Duration>,
-    rungs: &[Candidate],
-    start: usize,
-) -> usize {
-    RULE.corrected(belief, rtt, rungs, start)
-}
-
 impl Rule {
     /// [`rung`] with these parameters.
     #[must_use]
@@ -261,7 +246,12 @@ impl Rule {
             return None;
         }
         let own = own(player, rungs);
-        let sight = self.sight(belief, rtt, rungs);
+        let sight = Sight {
+            rule: self,
+            throughputs: QUANTILES.map(|z| outlook.at(z)),
+            round_trip: round_trip(belief, rtt),
+            rungs,
+        };
         let alone = rungs.get(own)?;
         let meanwhile = self.held * alone.plays.as_secs_f64() * mega(alone.bitrate);
         let latest = sight.delay(alone) + self.delay_max.as_secs_f64();
@@ -279,49 +269,6 @@ impl Rule {
             return None;
         }
         naming(player, rungs, best.0)
-    }
-
-    /// [`corrected`] with these parameters: the highest that Shaka finds to fit what is believed,
-    /// and whose first picture comes at most [`Rule::delay_max`] after that of `start`; `start`
-    /// where that is lower than Shaka's own.
-    #[must_use]
-    pub fn corrected(
-        &self,
-        belief: &Belief,
-        rtt: Option<Duration>,
-        rungs: &[Candidate],
-        start: usize,
-    ) -> usize {
-        let alone = rungs.get(own(Player::Shaka, rungs));
-        let (Some(begun), Some(alone)) = (rungs.get(start), alone) else {
-            return start;
-        };
-        if begun.rated < alone.rated {
-            return start;
-        }
-        let fits = shaka_fits(belief.bitrate()).max(begun.rated);
-        let sight = self.sight(belief, rtt, rungs);
-        let latest = sight.delay(begun) + self.delay_max.as_secs_f64();
-        let reachable = rungs.iter().enumerate().filter(|(_, rung)| {
-            (begun.rated..=fits).contains(&rung.rated) && sight.delay(rung) <= latest
-        });
-        let highest = reachable.max_by_key(|(_, rung)| rung.rated);
-        highest.map_or(start, |(index, _)| index)
-    }
-
-    fn sight<'a>(
-        &'a self,
-        belief: &Belief,
-        rtt: Option<Duration>,
-        rungs: &'a [Candidate],
-    ) -> Sight<'a> {
-        let outlook = Outlook::from(belief);
-        Sight {
-            rule: self,
-            throughputs: QUANTILES.map(|z| outlook.at(z)),
-            round_trip: round_trip(belief, rtt),
-            rungs,
-        }
     }
 
     /// [`sustained`] with these parameters.

@@ -17,7 +17,7 @@ use crate::harness::client::Answer;
 use crate::harness::edge::{Builder, Edge};
 use crate::harness::redis::Redis;
 use crate::harness::web::Web;
-use crate::harness::{assert_same, bytes, edge, eventually, redis, web};
+use crate::harness::{assert_same, bytes, edge, redis, web};
 
 mod connection;
 mod first;
@@ -291,30 +291,6 @@ async fn a_client_that_showed_more_starts_higher_in_its_next_session() {
     let stranger = get_as(&edge, "stranger", "/t/master.m3u8").await;
     assert_eq!(listed(&stranger.text()), [1_000_000, 1_300_000, 9_000_000]);
     assert_eq!(stranger.header("cmsd-dynamic"), "");
-}
-
-#[tokio::test]
-async fn what_the_manifest_told_holds_until_the_session_has_begun() {
-    let origin = origin().await;
-    let edge = builder(&origin).set("site.adapt.prefetch_segments", 0);
-    let edge = edge.run().await;
-    plays(&edge).await;
-    let began = Instant::now();
-    let next = get_as(&edge, PLAYER, "/t/master.m3u8").await;
-    assert!(next.header("cmsd-dynamic").contains(";etp="));
-    let segment = format!("/{}/t/1.m4s", session(&next.text()));
-    let said = async || {
-        let answer = edge.get(&segment).await.whole(200);
-        answer.header("cmsd-dynamic").to_owned()
-    };
-    assert_eq!(said().await, "", "nothing is withdrawn");
-    eventually("withdrawn", Duration::from_secs(20), || async {
-        !said().await.is_empty()
-    })
-    .await;
-    assert!(!said().await.contains(";etp="));
-    // Ids tell the second, so that a session is up to one older by its own.
-    assert!(began.elapsed() > Duration::from_secs(2));
 }
 
 #[tokio::test]

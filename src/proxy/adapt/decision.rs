@@ -43,7 +43,7 @@ pub(super) struct Case<'a> {
 pub(super) struct Decision {
     /// To the manifest.
     pub(super) plan: Plan,
-    /// What goes out by CMSD, until a segment withdraws it.
+    /// What goes out by CMSD, until the first segment withdraws it.
     pub(super) said: Hints,
 }
 
@@ -233,20 +233,15 @@ impl Case<'_> {
         }
     }
 
-    /// What is believed, in kbit/s, and bit/s of the highest rung that Shaka should take by that
-    /// while it starts.
+    /// What is believed, in kbit/s, and bit/s of the rung that Shaka should start with by that.
     fn hint(&self, candidates: &Candidates<'_>) -> Option<(u64, u64)> {
         let belief = self.founded().ok()?;
         let rungs = candidates.sized(self.visit);
-        let rtt = self.visit.round_trip();
-        let index = start::rung(belief, rtt, rungs, Player::Shaka)?;
+        let index = start::rung(belief, self.visit.round_trip(), rungs, Player::Shaka)?;
+        let rated = rungs.get(index)?.rated;
         let believed = belief.bitrate() / 1000;
         // Where the truth would not move it, nothing does.
-        if start::etp_least(rungs.get(index)?.rated) > believed {
-            return None;
-        }
-        let most = start::corrected(belief, rtt, rungs, index);
-        Some((believed, rungs.get(most)?.rated))
+        (start::etp_least(rated) <= believed).then_some((believed, rated))
     }
 
     /// Whether a live manifest is asked for again by who plays it.
