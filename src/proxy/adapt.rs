@@ -11,10 +11,10 @@
 //! What this edge says by `CMSD-Dynamic` (CTA-5006): Shaka takes `etp` from any answer, gives it
 //! half the weight from then on, keeps it where an answer has no such field, and drops it where
 //! one has the field without the key. So the estimate goes out on personal manifests only, and
-//! every segment below a session carries the field with nothing but the node's name: the first
-//! one withdraws the estimate. That value is the same for everyone, so that whoever stores a
-//! segment may. A segment's name need not tell that it is one. Media playlists and keys carry none,
-//! since they are fetched in between.
+//! every segment carries the field with nothing but the node's name where it is below a session, or
+//! where no URL of the site is: the first one withdraws the estimate. That value is the same for
+//! everyone, so that whoever stores a segment may. A segment's name need not tell that it is one.
+//! Media playlists and keys carry none, since they are fetched in between.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -280,7 +280,8 @@ pub(super) fn speak(
         return Ok(());
     }
     header.remove_header(&CMSD_DYNAMIC);
-    let is_of_session = route.session.is_some() || adapt.session == Carrier::Connection;
+    // Where URLs tell of no session, duress may have been told by any manifest.
+    let is_of_session = route.session.is_some() || adapt.session != Carrier::Path;
     if is_of_session && is_played(route.kind, &header.headers) {
         header.insert_header(CMSD_DYNAMIC, edge.cmsd.clone())?;
     }

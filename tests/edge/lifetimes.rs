@@ -150,14 +150,14 @@ async fn a_player_alone_is_told_of_the_newest_live_segment() {
     let origin = web::start().await;
     let edge = edge::new().origin(&origin).run().await;
     for last in 1..4 {
+        // More than its life of a second and the quarter that a refresh may take, and less than
+        // the period of a player.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
         let newest = playlist(last);
         origin.put("/live/a.m3u8", newest.clone().into());
         let answer = edge.get("/live/a.m3u8?mode=off").await.whole(200);
         assert_eq!(answer.body, newest, "up to segment {last}");
         edge.settled().await;
-        // More than its life of a second and the quarter that a refresh may take, and less than
-        // the period of a player.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
     }
 }
 

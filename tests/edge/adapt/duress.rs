@@ -37,3 +37,15 @@ async fn a_node_under_duress_tells_whoever_begins_to_start_with_the_least() {
     let off = edge.get("/t/master.m3u8?mode=off").await.whole(200);
     assert_eq!(off.header("cmsd-dynamic"), "");
 }
+
+#[tokio::test]
+async fn segments_withdraw_what_duress_told_where_urls_name_no_session() {
+    let origin = web::start().await;
+    origin.put("/t/1.m4s", "segment".into());
+    for (session, expected) in [("path", ""), ("connection", "\"pop\""), ("off", "\"pop\"")] {
+        let builder = builder(&origin).set("site.adapt.session", session);
+        let edge = builder.node("pop").run().await;
+        let answer = edge.get("/t/1.m4s").await.whole(200);
+        assert_eq!(answer.header("cmsd-dynamic"), expected, "{session}");
+    }
+}
