@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.parse
 from pathlib import Path
 
 from nodes import AHEAD
@@ -60,11 +61,16 @@ def wait(driver, seconds):
         pass
 
 
+def path(request):
+    """Of a request's URL; players that say CMCD put it into queries."""
+    return urllib.parse.urlsplit(request["url"]).path
+
+
 def start_hint(player, state, lowest):
     """Whether the manifest that a session began with carried a hint that its player knows."""
     text = state["manifest"] or ""
     if player == "Shaka":
-        begun = [r for r in state["requests"] if not r["url"].endswith((".m4s", ".mp4"))]
+        begun = (r for r in state["requests"] if not path(r).endswith((".m4s", ".mp4")))
         return any(request.get("cmsd") for request in begun)
     if player == "dash.js":
         return re.search(r"<OperatingBandwidth[^>]*target=", text) is not None
