@@ -261,9 +261,9 @@ pub(super) fn nothing_to_say(node: &str) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("\"edge\""))
 }
 
-/// Makes a header say to players what every answer may: of segments that belong to sessions, that
-/// there is nothing to say; of others nothing, whatever came with them. Sites whose mode is off keep
-/// what their origin said.
+/// Makes a header say to players what every answer may: of segments that belong to sessions, or may
+/// since no URL of their site tells, that there is nothing to say; of others nothing, whatever came
+/// with them. Sites whose mode is off keep what their origin said.
 ///
 /// # Errors
 /// A header that cannot be written; none is known.
