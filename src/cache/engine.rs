@@ -20,6 +20,7 @@ use http::StatusCode;
 
 use crate::cache::ask::Ask;
 use crate::cache::beginning::Beginnings;
+use crate::cache::fill::InFlight;
 use crate::cache::flight::{Boarding, Flight, Flights, Landing, Stream};
 use crate::cache::marks::{Mark, Marks};
 use crate::cache::memory::Memory;
@@ -246,7 +247,11 @@ impl Engine {
 
     fn take_off(self: &Arc<Self>, ask: &Ask, stored: Option<Stored>, flight: &Arc<Flight>) {
         let (engine, ask, flight) = (Arc::clone(self), ask.clone(), Arc::clone(flight));
-        tokio::spawn(async move { engine.fly(&ask, stored, &flight).await });
+        let counted = InFlight::new();
+        tokio::spawn(async move {
+            let _counted = counted;
+            engine.fly(&ask, stored, &flight).await;
+        });
     }
 
     /// Waits for a flight that this request began, and takes what it brought.

@@ -42,7 +42,6 @@ impl Engine {
         stored: Option<Stored>,
         flight: &Arc<Flight>,
     ) {
-        let _counted = InFlight::new();
         let _ended = EndFlight {
             engine: self,
             ask,
@@ -252,7 +251,8 @@ fn result_of(failure: &Failure) -> FillResult {
     }
 }
 
-/// Counts a fill while it runs.
+/// Counts a fill from its take-off, not only from when its task first runs: who was answered with
+/// what is stale meanwhile can tell that a refresh is under way.
 pub(crate) struct InFlight;
 
 impl InFlight {

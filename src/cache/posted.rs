@@ -56,8 +56,9 @@ impl Engine {
             return;
         };
         let engine = Arc::clone(self);
+        let counted = InFlight::new();
         tokio::spawn(async move {
-            let _counted = InFlight::new();
+            let _counted = counted;
             let _ended = EndFlight {
                 engine: &engine,
                 ask: &ask,

@@ -168,8 +168,16 @@ fn handling<'a>(exchange: &Exchange, node: &'a str) -> Handling<'a> {
     Handling {
         node,
         served: served(exchange),
-        ttl: exchange.ttl,
+        ttl: ttl(exchange),
         detail: in_store.then(|| exchange.tier.as_str()),
+    }
+}
+
+/// What is left of a life; a purge makes stale what would have lived on.
+fn ttl(exchange: &Exchange) -> Option<i64> {
+    match exchange.outcome {
+        Outcome::Stale => exchange.ttl.map(|ttl| ttl.min(0)),
+        _ => exchange.ttl,
     }
 }
 

@@ -221,10 +221,15 @@ async fn what_is_purged_softly_is_served_while_it_is_confirmed() {
     for node in &pop.nodes {
         let stale = node.get("/seg.m4s").await.whole(200);
         assert!(stale.total < Duration::from_secs(1), "{:?}", stale.total);
+        let said = stale.list("cache-status");
+        assert!(
+            said.contains("; hit; ttl=0;"),
+            "stale, whatever its age: {said}"
+        );
     }
     eventually("it is confirmed", SOON, || async {
         let said = pop.nodes[0].get("/seg.m4s").await.list("cache-status");
-        said.contains("; hit") && !said.contains("ttl=-")
+        said.contains("; hit") && !said.contains("ttl=0") && !said.contains("ttl=-")
     })
     .await;
     let conditional = |s: &web::Seen| s.header("if-none-match") == Some("\"v1\"");
