@@ -455,6 +455,8 @@ pub struct Metrics {
     pub duress: IntGauge,
     pub manifests: Counters2<ManifestKind, Made>,
     pub manifests_parsed: Counters<Parsing>,
+    pub manifests_parsed_bytes: IntGauge,
+    pub manifests_parsed_evictions: IntCounter,
     pub hints: Counters<Hinting>,
     pub posts: Counters<Posted>,
     pub posted_events: Counters<Heard>,
@@ -718,6 +720,18 @@ impl Metrics {
                 "weir_manifests_parsed_total",
                 "Manifests looked up among those kept parsed. Misses of many: the origin changes \
                  them at each request, or they do not fit into a sixteenth of cache.memory.size.",
+            ),
+            manifests_parsed_bytes: gauge(
+                &r,
+                "weir_manifests_parsed_bytes",
+                "Bytes that manifests kept parsed are taken to weigh, beside the byte budget. At \
+                 most a sixteenth of cache.memory.size.",
+            ),
+            manifests_parsed_evictions: counter(
+                &r,
+                "weir_manifests_parsed_evictions_total",
+                "Parsed manifests pushed out by others. With many misses of \
+                 weir_manifests_parsed_total: raise cache.memory.size.",
             ),
             hints: Counters::new(
                 &r,

@@ -12,6 +12,7 @@ use crate::harness::web::Web;
 use crate::harness::{assert_same, edge, web};
 
 mod duress;
+mod parsed;
 mod server;
 
 const PRIVATE: &str = "private, no-store";
@@ -124,34 +125,6 @@ async fn every_uri_of_a_manifest_made_for_a_session_leads_to_its_object() {
             }
         }
     }
-}
-
-#[tokio::test]
-async fn a_manifest_is_parsed_once_for_all_clients_and_again_when_it_changes() {
-    let origin = origin().await;
-    let edge = builder(&origin).run().await;
-    let parsed = async |result| {
-        edge.metric("weir_manifests_parsed_total", &[("result", result)])
-            .await
-    };
-    for target in [
-        "/t/master.m3u8",
-        "/adaptive_stream/t",
-        "/t/manifest.mpd?max_height=360",
-        "/t/manifest.mpd?max_height=360",
-        "/t/manifest.mpd",
-    ] {
-        master(&edge, target).await;
-    }
-    assert!((parsed("miss").await - 2.0).abs() < 0.5);
-    assert!((parsed("hit").await - 3.0).abs() < 0.5);
-    let changed = fs::read_to_string(sample().join("master.m3u8")).unwrap();
-    let changed = changed.replace("#EXT-X-STREAM-INF:", "#EXT-X-STREAM-INF:X-NEW=1,");
-    origin.put("/t/master.m3u8", changed.into());
-    edge.purge("/t/master.m3u8").await;
-    let text = master(&edge, "/t/master.m3u8").await.text();
-    assert!(text.contains("X-NEW=1"), "{text}");
-    assert!((parsed("miss").await - 3.0).abs() < 0.5);
 }
 
 #[tokio::test]

@@ -38,7 +38,29 @@ struct Name {
 #[derive(Debug)]
 pub(in crate::proxy) struct Shelved {
     parsed: Parsed,
-    _permit: Option<Permit>,
+    _room: Option<Room>,
+}
+
+/// A part of the budget, counted while it is taken.
+#[derive(Debug)]
+struct Room(Permit);
+
+impl Room {
+    fn new(permit: Permit) -> Self {
+        let room = Self(permit);
+        METRICS.manifests_parsed_bytes.add(room.bytes());
+        room
+    }
+
+    fn bytes(&self) -> i64 {
+        i64::try_from(self.0.bytes()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        METRICS.manifests_parsed_bytes.sub(self.bytes());
+    }
 }
 
 impl Deref for Shelved {
@@ -91,11 +113,11 @@ impl Manifests {
     /// Keeps a manifest, where there is room for it, in place of those that were not asked for
     /// longest.
     fn keep(&self, name: Name, parsed: Parsed) -> Arc<Shelved> {
-        let permit = self.room(weight(parsed.text()));
-        let is_kept = permit.is_some();
+        let room = self.room(weight(parsed.text()));
+        let is_kept = room.is_some();
         let shelved = Arc::new(Shelved {
             parsed,
-            _permit: permit,
+            _room: room,
         });
         let displaced = is_kept.then(|| self.lock().put(name, Arc::clone(&shelved)));
         drop(displaced);
@@ -103,15 +125,16 @@ impl Manifests {
     }
 
     /// Room for so many bytes; `None` where there is not enough although none is kept any more.
-    fn room(&self, weight: usize) -> Option<Permit> {
+    fn room(&self, weight: usize) -> Option<Room> {
         if weight > self.budget.limit() {
             return None;
         }
         loop {
             if let Some(permit) = self.budget.try_take(weight) {
-                return Some(permit);
+                return Some(Room::new(permit));
             }
             let (_, oldest) = self.lock().pop_lru()?;
+            METRICS.manifests_parsed_evictions.inc();
             drop(oldest);
         }
     }
