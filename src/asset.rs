@@ -80,9 +80,18 @@ impl Kind {
         }
     }
 
-    /// What `site` says about storing this object.
+    /// Whether it is taken for a key to decrypt media: by its name, or as something of no known kind
+    /// that is exactly as long as a key of AES-128 (RFC 8216 section 5). Elsewhere than on video
+    /// sites such things are anything.
     #[must_use]
-    pub fn rules(self, site: &Site, maturity: Maturity) -> Rules<'_> {
+    pub fn is_key(self, profile: Profile, length: Option<u64>) -> bool {
+        let is_nameless = self == Self::Other && length == Some(KEY_BYTES);
+        profile == Profile::Video && (self == Self::Key || is_nameless)
+    }
+
+    /// What `site` says about storing this object, of so many bytes where that is known.
+    #[must_use]
+    pub fn rules(self, site: &Site, maturity: Maturity, length: Option<u64>) -> Rules<'_> {
         Rules {
             fallback: self.fallback(&site.lifetimes, maturity),
             set_cookie: site.caching.set_cookie,
@@ -90,6 +99,7 @@ impl Kind {
             heuristic_percent: site.caching.heuristic_percent,
             heuristic_max: site.caching.heuristic_max,
             sees_clients: site.profile == Profile::General,
+            is_key: self.is_key(site.profile, length),
         }
     }
 }
@@ -101,7 +111,8 @@ impl Kind {
     /// the player sees a frozen live edge: its stale spans are bounded by its lifetime. While the
     /// origin answers it is served stale for no longer than a refresh takes: a lone player near the
     /// live edge that comes back after a period would be told of the period before, and stall. A
-    /// key is confirmed by the origin each time, or its withdrawal would not count.
+    /// key that is stored at all is confirmed by the origin each time, or its withdrawal would not
+    /// count.
     fn fallback(self, lifetimes: &Lifetimes, maturity: Maturity) -> Fallback {
         let lasting = |lifetime| Fallback {
             lifetime,
@@ -282,6 +293,9 @@ fn extension(path: &str) -> String {
 /// Longest extension that any table here holds.
 const EXTENSION_BYTES_MAX: usize = 8;
 
+/// Length of a key of AES-128.
+const KEY_BYTES: u64 = 16;
+
 /// A live playlist is kept for half a target duration; two of them are one.
 const LIVES_PER_PERIOD: u32 = 2;
 
@@ -308,6 +322,23 @@ mod tests {
         stale_while_revalidate: Duration::from_secs(30),
         stale_if_error: Duration::from_secs(86_400),
     };
+
+    #[test]
+    fn keys_are_told_by_their_name_or_length_on_video_sites() {
+        for (path, length, expected) in [
+            ("/a/x.key", None, true),
+            ("/a/x.key", Some(48), true),
+            ("/keys/1", Some(16), true),
+            ("/keys/1", Some(17), false),
+            ("/keys/1", None, false),
+            ("/a/x.m4s", Some(16), false),
+            ("/a/x.vtt", Some(16), false),
+        ] {
+            let kind = Kind::of(path);
+            assert_eq!(kind.is_key(Profile::Video, length), expected, "{path}");
+            assert!(!kind.is_key(Profile::General, length), "{path}");
+        }
+    }
 
     #[test]
     fn the_extension_tells_kind_and_type() {
@@ -393,11 +424,11 @@ mod tests {
     #[test]
     fn the_rules_are_those_of_the_site() {
         let mut site = Site::sample();
-        let hides = Kind::Other.rules(&site, Maturity::Growing);
+        let hides = Kind::Other.rules(&site, Maturity::Growing, None);
         assert!(!hides.sees_clients && hides.targeted == site.caching.targeted);
         site.profile = Profile::General;
         site.caching.heuristic_percent = 7;
-        let shows = Kind::Other.rules(&site, Maturity::Growing);
+        let shows = Kind::Other.rules(&site, Maturity::Growing, None);
         assert!(shows.sees_clients && shows.heuristic_percent == 7);
     }
 

@@ -377,8 +377,9 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// See [`HEARTBEAT_EVERY`].
 pub const HEARTBEAT_LIFE: Duration = Duration::from_secs(5);
 
-/// Most variants of a playlist that is rewritten, copies and other pathways included: a dozen rungs
-/// in a few codecs, times a few of each. Some steps compare them in pairs.
+/// Most variants of a playlist that is rewritten, copies and other pathways included, and most of its
+/// playlists of I-frames: a dozen rungs in a few codecs, times a few of each. Some steps compare them
+/// in pairs.
 pub const VARIANTS_READ_MAX: usize = 2048;
 
 /// Most representations of one adaptation set of an MPD that is rewritten.

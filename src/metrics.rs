@@ -278,6 +278,8 @@ labels! {
         Unparsable = "unparsable",
         /// It was larger than what is read: it went out as it is.
         TooLarge = "too-large",
+        /// Its origin had encoded it although nobody asked for that: it went out as it is.
+        Encoded = "encoded",
         /// What was asked for means or leaves nothing.
         Refused = "refused",
     }
@@ -712,8 +714,8 @@ impl Metrics {
             manifests: Counters2::new(
                 &r,
                 "weir_manifests_total",
-                "Manifests that sites adapt, by kind and what became of them. Unparsable or \
-                 too-large ones go out as they are: look at what the origin has there.",
+                "Manifests that sites adapt, by kind and what became of them. Unparsable, \
+                 too-large or encoded ones go out as they are: look at what the origin has there.",
             ),
             manifests_parsed: Counters::new(
                 &r,

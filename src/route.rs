@@ -307,10 +307,10 @@ fn resolve(
     };
     let kind = Kind::of(&path);
     let is_own = purpose == Purpose::Adaptive || purpose == Purpose::Service;
-    let may_choose = site.adapt.client_mode && site.adapt.mode != Mode::Off;
-    let own: &[&str] = match kind.is_manifest() && may_choose {
-        true => &choice::NAMES,
-        false => &[],
+    let own: &[&str] = match (site.adapt.mode, site.adapt.client_mode) {
+        (mode, _) if mode == Mode::Off || !kind.is_manifest() => &[],
+        (_, true) => &choice::NAMES,
+        (_, false) => &choice::REFRESH_NAMES,
     };
     let query = match raw_query {
         Some(raw) => query::canonical(raw, &site.query, own)?,

@@ -47,7 +47,8 @@ impl Engine {
             asked: arrival.asked,
             arrived: arrival.arrived,
         };
-        let rules = ask.kind.rules(&ask.source.site, maturity(ask.kind, object));
+        let maturity = maturity(ask.kind, object);
+        let rules = ask.kind.rules(&ask.source.site, maturity, object.length());
         let Judgement::Store {
             freshness,
             initial_age,
@@ -219,6 +220,10 @@ impl Engine {
             }
             return Ok(run_result(&error));
         }
+        if is_whole && is_key(ask, &object) {
+            self.mark(&ask.key, clock::now().after(PASS_MARK_LIFE));
+            return Ok(FillResult::Uncacheable);
+        }
         if is_whole {
             ripen(ask.kind, &object, &ask.source.site);
             self.keep(&object, flight);
@@ -294,6 +299,12 @@ impl Engine {
     }
 }
 
+/// Whether an object whose length nobody knew before has turned out to be a key.
+fn is_key(ask: &Ask, object: &Object) -> bool {
+    let is_given = object.head().status.is_success();
+    is_given && ask.kind.is_key(ask.source.site.profile, object.length())
+}
+
 /// The head under which an answer is stored; `None` when it may not be.
 pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<Head> {
     let reply = &arrival.reply;
@@ -318,7 +329,7 @@ pub(crate) fn head_of(ask: &Ask, arrival: &Arrival, flight: &Flight) -> Option<H
         asked: arrival.asked,
         arrived: arrival.arrived,
     };
-    let rules = ask.kind.rules(&ask.source.site, Maturity::Growing);
+    let rules = ask.kind.rules(&ask.source.site, Maturity::Growing, length);
     let Judgement::Store {
         freshness,
         initial_age,

@@ -34,6 +34,7 @@ pub fn ripen(kind: Kind, object: &Object, site: &Site) {
     if maturity(kind, object) == Maturity::Growing {
         return;
     }
+    let rules = kind.rules(site, Maturity::Finished, object.length());
     object.amend(|head| {
         let answer = Answer {
             status: head.status,
@@ -43,7 +44,6 @@ pub fn ripen(kind: Kind, object: &Object, site: &Site) {
             asked: head.fetched,
             arrived: head.fetched,
         };
-        let rules = kind.rules(site, Maturity::Finished);
         if let Judgement::Store { freshness, .. } = freshness::judge(&answer, &rules) {
             head.freshness = freshness;
         }

@@ -63,6 +63,15 @@ impl Fields {
         })
     }
 
+    /// The same for what this node reads itself: the origin is asked not to encode it.
+    #[must_use]
+    pub fn of_plain(request: &HeaderMap) -> Arc<Self> {
+        let mut fields = Self::of(request);
+        let headers = &mut Arc::make_mut(&mut fields).headers;
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        fields
+    }
+
     /// The fields, as they are sent.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {

@@ -87,6 +87,9 @@ pub struct Rules<'a> {
     pub heuristic_max: Duration,
     /// Whether the origin sees anything of the client, which makes fields of a request select.
     pub sees_clients: bool,
+    /// Whether the answer is a key to decrypt media, which each client must be given by its origin,
+    /// whatever that says: a copy would outlive the right to it.
+    pub is_key: bool,
 }
 
 /// What becomes of an answer.
@@ -118,6 +121,8 @@ pub enum NotStored {
     Private,
     /// It answers credentials, and does not say that others may have it.
     Authorization,
+    /// It is a key to decrypt media.
+    Key,
     /// It sets a cookie.
     SetCookie,
     /// It depends on fields that cannot be told or are too many.
@@ -138,6 +143,7 @@ impl NotStored {
             Self::NoStore => "no-store",
             Self::Private => "private",
             Self::Authorization => "authorization",
+            Self::Key => "key",
             Self::SetCookie => "set-cookie",
             Self::Vary => "vary",
             Self::VaryAny => "vary-any",
@@ -151,6 +157,7 @@ impl NotStored {
 pub fn judge(answer: &Answer<'_>, rules: &Rules<'_>) -> Judgement {
     let policy = Policy::of(answer, rules);
     let reason = refusal(answer, &policy)
+        .or_else(|| key_refusal(answer, rules))
         .or_else(|| cookie_refusal(answer, &policy, rules))
         .or_else(|| vary_refusal(answer.headers, rules));
     if let Some(reason) = reason {
@@ -278,6 +285,12 @@ fn class(status: StatusCode) -> Class {
         500..600 => Class::Failure,
         _ => Class::Other,
     }
+}
+
+/// That there is no such key is no secret.
+fn key_refusal(answer: &Answer<'_>, rules: &Rules<'_>) -> Option<NotStored> {
+    let is_given = rules.is_key && answer.status.is_success();
+    is_given.then_some(NotStored::Key)
 }
 
 /// Section 3, but for what follows.

@@ -143,15 +143,17 @@ pub fn floor(ladder: &Ladder, kept: &Kept) -> u64 {
 }
 
 /// Of what is `kept`, the rung at index `rung` alone, with its redundant copies, and of every
-/// other period the one that is most like it.
+/// other period the one that is most like it: the best within `bitrate` (bit/s, audio included), or
+/// the least. What is left of a period depends on no other one but for the codec, so that it stays
+/// when those before it are gone.
 #[must_use]
-pub fn single(ladder: &Ladder, kept: &Kept, rung: usize) -> Kept {
+pub fn single(ladder: &Ladder, kept: &Kept, rung: usize, bitrate: u64) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
     let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
     if let Some((_, wanted)) = left(ladder, kept).find(|(index, _)| *index == rung) {
         for (index, rung) in left(ladder, kept) {
             let best = chosen.entry(rung.period).or_insert((index, rung));
-            if unlikeness(wanted, rung) < unlikeness(wanted, best.1) {
+            if unlikeness(wanted, bitrate, rung) < unlikeness(wanted, bitrate, best.1) {
                 *best = (index, rung);
             }
         }
@@ -174,14 +176,14 @@ fn left<'a>(ladder: &'a Ladder, kept: &Kept) -> impl Iterator<Item = (usize, &'a
     rungs.filter(|(index, _)| kept.has_rung(*index))
 }
 
-/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more
-/// bit/s than wanted.
-fn unlikeness(wanted: &Rung, other: &Rung) -> (bool, bool, u64) {
+/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more than
+/// `bitrate`.
+fn unlikeness(wanted: &Rung, bitrate: u64, other: &Rung) -> (bool, bool, u64) {
     let family = |rung: &Rung| rung.codecs.split('.').next().map(str::to_ascii_lowercase);
     (
         family(wanted) != family(other) || wanted.range != other.range,
-        other.bandwidth > wanted.bandwidth,
-        other.bandwidth.abs_diff(wanted.bandwidth),
+        other.bandwidth > bitrate,
+        other.bandwidth.abs_diff(bitrate),
     )
 }
 

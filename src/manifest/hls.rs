@@ -26,6 +26,7 @@
 mod address;
 mod decimal;
 mod group;
+mod iframes;
 mod layout;
 mod line;
 mod media;

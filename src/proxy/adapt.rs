@@ -202,9 +202,12 @@ impl Visit<'_> {
     /// What the request chooses, and what that leaves of what the operator shows.
     fn choice(&self) -> Result<(Choice, Filter), choice::Error> {
         let adapt = &self.route.site.adapt;
-        let may_choose = adapt.client_mode && adapt.mode != Mode::Off;
-        let query = self.route.query_raw.as_deref().filter(|_| may_choose);
-        let choice = Choice::of(query.unwrap_or_default())?;
+        let query = self.route.query_raw.as_deref().unwrap_or_default();
+        let choice = match (adapt.mode, adapt.client_mode) {
+            (Mode::Off, _) => Choice::default(),
+            (_, true) => Choice::of(query)?,
+            (_, false) => Choice::of_refresh(query)?,
+        };
         let filter = choice.within(&adapt.filter)?;
         Ok((choice, filter))
     }

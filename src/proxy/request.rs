@@ -21,7 +21,7 @@ use crate::proxy::pace::Pace;
 use crate::proxy::respond::{self, Answer};
 use crate::proxy::storage::LAGGARD;
 use crate::proxy::watch::Protocol;
-use crate::proxy::{Edge, attend, connection, pace, service, upstream};
+use crate::proxy::{Edge, adapt, attend, connection, pace, service, upstream};
 use crate::route::{self, Head, Purpose, Refusal, Route};
 
 mod open;
@@ -200,6 +200,7 @@ pub(super) fn head_of(session: &Session) -> Head<'_> {
 /// What is asked of the engine for the whole of an object.
 pub(super) fn ask(edge: &Edge, source: &Arc<Source>, route: Route, request: &HeaderMap) -> Ask {
     let fields = match source.site.profile {
+        Profile::General if adapt::concerns(&route, request) => Fields::of_plain(request),
         Profile::General => Fields::of(request),
         Profile::Video => Arc::clone(&edge.nothing),
     };

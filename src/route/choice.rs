@@ -20,6 +20,10 @@ pub const NAMES: [&str; 9] = [
     "lang",
 ];
 
+/// Those that this node writes into the URLs of refreshes by itself, whether or not requests may
+/// choose.
+pub const REFRESH_NAMES: [&str; 1] = [SUSTAINED];
+
 /// What `cap` and `single` go by in place of what is known of the client. This node writes it into
 /// the URLs of refreshes, so that a session keeps its rungs.
 pub const SUSTAINED: &str = "sustained_kbps";
@@ -88,6 +92,20 @@ impl Choice {
         Ok(choice)
     }
 
+    /// Reads of a query only what this node itself wrote into the URL of a refresh, where a request
+    /// may not choose.
+    ///
+    /// # Errors
+    /// As [`Choice::of`].
+    pub fn of_refresh(query: &str) -> Result<Self, Error> {
+        let is_own = |parameter: &&str| {
+            let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+            REFRESH_NAMES.contains(&name)
+        };
+        let own: Vec<&str> = query.split('&').filter(is_own).collect();
+        Self::of(&own.join("&"))
+    }
+
     fn take(&mut self, name: &'static str, value: &str) -> Result<(), Error> {
         let is_again = match name {
             MODE => {
@@ -134,6 +152,15 @@ mod tests {
         assert_eq!(Choice::of(""), Ok(Choice::default()));
         let told = Choice::of("sustained_kbps=700").unwrap();
         assert_eq!(told.sustained, Some(700_000));
+    }
+
+    #[test]
+    fn of_a_refresh_only_what_this_node_wrote_counts() {
+        let query = "mode=off&sustained_kbps=700&max_height=1&min_kbps=x";
+        let choice = Choice::of_refresh(query).unwrap();
+        assert_eq!(choice, Choice::of("sustained_kbps=700").unwrap());
+        assert_eq!(Choice::of_refresh("mode=best"), Ok(Choice::default()));
+        assert!(Choice::of_refresh("sustained_kbps=x").is_err());
     }
 
     #[test]

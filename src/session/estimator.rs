@@ -256,6 +256,12 @@ impl Estimator {
         })
     }
 
+    /// Whether anything was measured, and not only said by the player.
+    #[must_use]
+    pub fn has_measured(&self) -> bool {
+        self.rate().is_some()
+    }
+
     /// Whether a moment lies so far before what is known that a clock was set back.
     fn is_ahead_of(&self, moment: UnixMillis) -> bool {
         self.at.since(moment) > ESTIMATE_AGE_MAX

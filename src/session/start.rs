@@ -255,20 +255,19 @@ impl Rule {
         let alone = rungs.get(own)?;
         let meanwhile = self.held * alone.plays.as_secs_f64() * mega(alone.bitrate);
         let latest = sight.delay(alone) + self.delay_max.as_secs_f64();
-        let mut best = (own, sight.worth(alone) + self.gain_min * meanwhile);
-        for (start, candidate) in rungs.iter().enumerate() {
-            if start == own || naming(player, rungs, start).is_none() {
+        let least = sight.worth(alone) + self.gain_min * meanwhile;
+        let mut best: Option<(usize, f64)> = None;
+        for ((start, candidate), named) in rungs.iter().enumerate().zip(named(player, rungs)) {
+            let Some(named) = named.filter(|_| start != own) else {
                 continue;
-            }
+            };
             let worth = sight.worth(candidate);
-            if worth > best.1 && sight.delay(candidate) <= latest {
-                best = (start, worth);
+            let is_better = worth > best.map_or(least, |(_, worth)| worth);
+            if is_better && sight.delay(candidate) <= latest {
+                best = Some((named, worth));
             }
         }
-        if best.0 == own {
-            return None;
-        }
-        naming(player, rungs, best.0)
+        best.map(|(named, _)| named)
     }
 
     /// [`sustained`] with these parameters.
@@ -278,12 +277,19 @@ impl Rule {
     }
 }
 
-/// The rung to name so that `player` starts at `start`: that one itself where it can be.
-fn naming(player: Player, rungs: &[Candidate], start: usize) -> Option<usize> {
-    if reached(player, rungs, start) == start {
-        return Some(start);
+/// For each rung the one to name so that `player` starts with it: that one itself where it can be,
+/// else the first that makes it; `None` where nothing does.
+fn named(player: Player, rungs: &[Candidate]) -> Vec<Option<usize>> {
+    let mut named = vec![None; rungs.len()];
+    for name in 0..rungs.len() {
+        let start = reached(player, rungs, name);
+        if let Some(known) = named.get_mut(start)
+            && (known.is_none() || start == name)
+        {
+            *known = Some(name);
+        }
     }
-    (0..rungs.len()).find(|named| reached(player, rungs, *named) == start)
+    named
 }
 
 /// What the rule sees of one session's beginning.

@@ -12,7 +12,9 @@ use crate::harness::web::Web;
 use crate::harness::{assert_same, edge, web};
 
 mod duress;
+mod encoded;
 mod parsed;
+mod refreshed;
 mod server;
 
 const PRIVATE: &str = "private, no-store";
@@ -340,49 +342,6 @@ async fn a_purged_manifest_is_made_of_what_the_origin_has_now() {
     edge.purge("/t/master.m3u8").await.whole(200);
     let text = master(&edge, "/adaptive_stream/t").await.text();
     assert_eq!(bandwidths(&text), ["1000"]);
-}
-
-#[tokio::test]
-async fn a_live_mpd_is_refreshed_in_its_session_with_what_was_chosen() {
-    let origin = origin().await;
-    let text = fs::read_to_string(sample().join("manifest.mpd")).unwrap();
-    let live = text.replace(
-        "type=\"static\"",
-        "type=\"dynamic\" availabilityStartTime=\"2026-01-01T00:00:00Z\" \
-         minimumUpdatePeriod=\"PT2S\"",
-    );
-    origin.put("/t/live.mpd", live.into());
-    let edge = builder(&origin).run().await;
-    let first = master(&edge, "/t/live.mpd?max_height=360").await.text();
-    let location = |text: &str| {
-        let (_, rest) = text
-            .split_once("<Location>")
-            .unwrap_or_else(|| panic!("{text}"));
-        rest.split('<').next().unwrap().replace("&amp;", "&")
-    };
-    let place = location(&first);
-    assert!(
-        place.starts_with("/~") && place.ends_with("/t/live.mpd?max_height=360"),
-        "{place}"
-    );
-    assert!(!first.contains("540p"), "{first}");
-    let second = master(&edge, &place).await.text();
-    assert_eq!(location(&second), place, "the same session goes on");
-    assert!(!second.contains("540p"), "{second}");
-    let third = master(&edge, &place).await;
-    assert_eq!(
-        third.text(),
-        second,
-        "nothing of a refresh is left to chance"
-    );
-    let capped = location(&master(&edge, "/t/live.mpd?mode=single").await.text());
-    assert!(capped.contains("mode=single&sustained_kbps="), "{capped}");
-    let rungs = |text: &str| text.matches("<Representation").count();
-    assert_eq!(
-        rungs(&master(&edge, &capped).await.text()),
-        2,
-        "a picture and the sound"
-    );
 }
 
 #[tokio::test]

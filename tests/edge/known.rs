@@ -112,6 +112,7 @@ fn builder<'a>(origin: &Web) -> Builder<'a> {
     let builder = edge::new().origin(origin);
     builder
         .set("session.tcp_info", false)
+        .set("session.priors", true)
         .set("site.adapt.holdout_percent", 0)
         .set("site.adapt.cmcd_percent", 100)
 }

@@ -202,10 +202,18 @@ async fn a_key_is_brought_for_nobody_and_kept_for_nobody() {
     known(&edge, &origin).await;
     asked_for(&origin, "/t/v/3.m4s", 1).await;
     assert_eq!(origin.requests("/t/v/k.key"), 0);
+    let lasting = [("cache-control", "public, max-age=3600")];
+    origin.put_with("/keys/1", bytes(6, 16), &lasting);
+    origin.put_with("/t/v/lasting.key", bytes(7, 16), &lasting);
+    origin.put_with("/no-key", bytes(8, 17), &lasting);
     for times in 1..=2 {
-        edge.get("/t/v/k.key").await.whole(200);
-        assert_eq!(origin.requests("/t/v/k.key"), times);
+        for path in ["/t/v/k.key", "/t/v/lasting.key", "/keys/1"] {
+            edge.get(path).await.whole(200);
+            assert_eq!(origin.requests(path), times, "{path}");
+        }
+        edge.get("/no-key").await.whole(200);
     }
+    assert_eq!(origin.requests("/no-key"), 1);
 }
 
 #[tokio::test]

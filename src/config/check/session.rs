@@ -23,12 +23,16 @@ impl Check<'_> {
         let networks: Vec<_> = networks
             .map(|(index, network)| self.network(&format!("session.networks[{index}]"), network))
             .collect();
+        let tcp_info = self
+            .value("session.tcp_info", shape.tcp_info)
+            .unwrap_or(true);
         Session {
             secret,
-            tcp_info: self
-                .value("session.tcp_info", shape.tcp_info)
-                .unwrap_or(true),
-            priors: self.value("session.priors", shape.priors).unwrap_or(true),
+            tcp_info,
+            // Behind a balancer all who use one browser look like one client.
+            priors: self
+                .value("session.priors", shape.priors)
+                .unwrap_or(tcp_info),
             networks: networks.into_iter().flatten().collect(),
         }
     }

@@ -217,3 +217,17 @@ fn cloud_origins_find_their_endpoints() {
         assert_eq!(origin(text).endpoints, [endpoint]);
     }
 }
+
+#[test]
+fn clients_are_known_again_where_connections_are_their_own() {
+    for (session, expected) in [
+        ("", true),
+        ("priors = false", false),
+        ("tcp_info = false", false),
+        ("tcp_info = false\npriors = true", true),
+    ] {
+        let text = format!("[session]\n{session}\n[[site]]\nhosts = [\"a\"]\norigin = \"s3://v\"");
+        let config = parse(&text, Path::new("/nowhere")).unwrap();
+        assert_eq!(config.session.priors, expected, "{session}");
+    }
+}

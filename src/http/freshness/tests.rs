@@ -36,6 +36,7 @@ static RULES: Rules<'static> = Rules {
     heuristic_percent: 0,
     heuristic_max: Duration::ZERO,
     sees_clients: false,
+    is_key: false,
 };
 
 /// A site that shows them, as it is configured by default.
@@ -53,6 +54,7 @@ static GENERAL: Rules<'static> = Rules {
     heuristic_percent: 10,
     heuristic_max: Duration::from_secs(86_400),
     sees_clients: true,
+    is_key: false,
 };
 
 fn judged_by(rules: &Rules<'_>, status: u16, fields: &[(&'static str, &'static str)]) -> Judgement {

@@ -224,7 +224,7 @@ fn a_cap_leaves_every_group_its_lowest_rungs() {
 
 #[test]
 fn a_single_rung_comes_with_its_copies() {
-    let alone = |rung| indices(&single(&ladder(), &all(&ladder()), rung).rungs);
+    let alone = |rung| indices(&single(&ladder(), &all(&ladder()), rung, 1_000_000).rungs);
     assert_eq!(alone(0), [0, 1]);
     assert_eq!(alone(1), [0, 1]);
     assert_eq!(alone(5), [5]);
@@ -252,13 +252,37 @@ fn a_single_rung_has_its_like_in_every_other_period() {
         ..Ladder::default()
     };
     assert_eq!(
-        indices(&single(&ladder, &all(&ladder), 1).rungs),
+        indices(&single(&ladder, &all(&ladder), 1, 2_000_000).rungs),
         [1, 2, 5, 7]
     );
     assert_eq!(
-        indices(&single(&ladder, &all(&ladder), 6).rungs),
+        indices(&single(&ladder, &all(&ladder), 6, 3_000_000).rungs),
         [1, 3, 6, 7]
     );
+}
+
+#[test]
+fn a_single_rung_of_a_period_stays_when_those_before_it_are_gone() {
+    let of = |period, bandwidth| Rung {
+        period,
+        ..rung(bandwidth, 360, 0)
+    };
+    let whole = Ladder {
+        rungs: vec![
+            of(0, 600_000),
+            of(0, 1_500_000),
+            of(1, 500_000),
+            of(1, 900_000),
+        ],
+        ..Ladder::default()
+    };
+    let later = Ladder {
+        rungs: whole.rungs[2..].to_vec(),
+        ..Ladder::default()
+    };
+    let alone = |ladder: &Ladder, rung| single(ladder, &all(ladder), rung, 1_000_000).rungs;
+    assert_eq!(indices(&alone(&whole, 0)), [0, 3]);
+    assert_eq!(indices(&alone(&later, 1)), [1]);
 }
 
 #[test]
@@ -286,10 +310,10 @@ fn caps_and_single_rungs_leave_out_what_a_filter_does_in_every_period() {
     };
     let kept = keep(&ladder, &filter).unwrap();
     assert_eq!(indices(&kept.rungs), [0, 1, 3, 4]);
-    let alone = single(&ladder, &kept, 1);
+    let alone = single(&ladder, &kept, 1, 2_000_000);
     assert_eq!(indices(&alone.rungs), [1, 4]);
     assert_eq!(alone.renditions, [false, true]);
-    assert_eq!(indices(&single(&ladder, &kept, 2).rungs), [0; 0]);
+    assert_eq!(indices(&single(&ladder, &kept, 2, 3_000_000).rungs), [0; 0]);
     for (bitrate, rungs_min, rungs) in [
         (0, 1, &[0, 3][..]),
         (1_300_000, 1, &[0, 3]),

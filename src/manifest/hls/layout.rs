@@ -11,7 +11,7 @@ use crate::limits::VARIANTS_READ_MAX;
 use crate::manifest::hls::address::{self, Address};
 use crate::manifest::hls::group::Numbers;
 use crate::manifest::hls::line::{Line, Lines};
-use crate::manifest::hls::variant::{Group, Variant, resolution};
+use crate::manifest::hls::variant::{Group, Variant};
 use crate::manifest::ladder::{Rendition, RenditionKind};
 
 /// The parts of a playlist.
@@ -23,6 +23,8 @@ pub(super) struct Layout<'a> {
     pub variants: Vec<Variant<'a>>,
     /// The URI of each variant, as written.
     pub uris: Vec<&'a [u8]>,
+    /// Playlists of I-frames, which have the attributes of variants.
+    pub iframes: Vec<Variant<'a>>,
     pub renditions: Vec<Rendition>,
     /// What each `AUDIO` group offers; those of equal number offer the same.
     pub offers: HashMap<&'a [u8], usize>,
@@ -68,8 +70,8 @@ pub(super) enum Role {
         group: usize,
         rendition: Option<usize>,
     },
-    /// A playlist of I-frames of this height.
-    IFrames(Option<u32>),
+    /// The playlist of I-frames of this number.
+    IFrames(usize),
 }
 
 /// Whether the author has named a steering service.
@@ -145,7 +147,10 @@ impl<'a> Layout<'a> {
         reader.close(0..lines.at(), 0..0, Role::Text);
         for line in lines {
             reader.line(&line)?;
-            if reader.layout.variants.len() > VARIANTS_READ_MAX {
+            let Layout {
+                variants, iframes, ..
+            } = &reader.layout;
+            if variants.len().max(iframes.len()) > VARIANTS_READ_MAX {
                 return None;
             }
         }
@@ -317,11 +322,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn iframes(&self, line: &Line<'a>, list: &'a [u8]) -> Role {
-        let mut attributes = line.attributes(list);
-        let size = attributes.find(|attribute| attribute.name == b"RESOLUTION");
-        let size = size.and_then(|size| resolution(size.text()?));
-        Role::IFrames(size.map(|(_, height)| height))
+    fn iframes(&mut self, line: &Line<'a>, list: &'a [u8]) -> Role {
+        let number = self.layout.iframes.len();
+        self.layout.iframes.push(Variant::read(line, list));
+        Role::IFrames(number)
     }
 
     fn finish(mut self) -> Option<Layout<'a>> {

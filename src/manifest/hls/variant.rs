@@ -104,6 +104,13 @@ impl<'a> Variant<'a> {
         families.join(",")
     }
 
+    /// The families of the codecs of its pictures, as far as they are known.
+    pub(super) fn picture_families(&self) -> Vec<String> {
+        let codecs = self.codecs.split(',');
+        let pictures = codecs.filter(|codec| sort(codec) == Sort::Video);
+        pictures.map(family).collect()
+    }
+
     /// Its dynamic range. Without the attribute it is SDR (section 4.4.6.2), except that Dolby
     /// Vision was in use before there was one.
     pub(super) fn dynamic_range(&self) -> Option<DynamicRange> {
@@ -155,7 +162,7 @@ impl Group {
 }
 
 /// Width and height of `1280x720`.
-pub(super) fn resolution(text: &str) -> Option<(u32, u32)> {
+fn resolution(text: &str) -> Option<(u32, u32)> {
     let (width, height) = text.split_once(['x', 'X'])?;
     Some((width.parse().ok()?, height.parse().ok()?))
 }

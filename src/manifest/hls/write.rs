@@ -1,8 +1,8 @@
 //! A multivariant playlist written by a plan.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::manifest::hls::iframes;
 use crate::manifest::hls::layout::{Block, Layout, Order, Role, Steering};
 use crate::manifest::hls::variant::Variant;
 use crate::manifest::ladder::{Ladder, Rung};
@@ -179,8 +179,8 @@ struct Shown {
     orphaned: Vec<bool>,
     /// Renditions that are left out.
     dropped: Vec<bool>,
-    /// Heights that are no longer played.
-    gone: BTreeSet<u32>,
+    /// Playlists of I-frames that are left out.
+    gone: Vec<bool>,
 }
 
 impl Shown {
@@ -195,7 +195,7 @@ impl Shown {
         Some(Self {
             orphaned: orphaned(layout, &rungs),
             dropped: dropped(ladder, &kept.renditions),
-            gone: gone(layout, ladder, &rungs),
+            gone: iframes::gone(&layout.iframes, &layout.variants, &rungs),
             rungs,
         })
     }
@@ -203,9 +203,9 @@ impl Shown {
     fn shows(&self, block: &Block) -> bool {
         let is_set = |flags: &[bool], index: usize| flags.get(index).copied().unwrap_or_default();
         match block.role {
-            Role::Text | Role::IFrames(None) => true,
+            Role::Text => true,
             Role::Variant(rung) => is_set(&self.rungs, rung),
-            Role::IFrames(Some(height)) => !self.gone.contains(&height),
+            Role::IFrames(list) => !is_set(&self.gone, list),
             Role::Rendition { group, rendition } => {
                 let dropped = rendition.is_some_and(|index| is_set(&self.dropped, index));
                 !dropped && !is_set(&self.orphaned, group)
@@ -268,30 +268,6 @@ fn dropped(ladder: &Ladder, kept: &[bool]) -> Vec<bool> {
     members()
         .map(|(rendition, &kept)| !kept && survives(rendition.group))
         .collect()
-}
-
-/// Heights that only variants have which are left out. Where all I-frame playlists would go with
-/// them, the lowest one stays.
-fn gone(layout: &Layout<'_>, ladder: &Ladder, rungs: &[bool]) -> BTreeSet<u32> {
-    let heights = |stays: bool| {
-        let rungs = ladder.rungs.iter().zip(rungs);
-        rungs.filter_map(move |(rung, &kept)| rung.height.filter(|_| kept == stays))
-    };
-    let played: BTreeSet<u32> = heights(true).collect();
-    let mut gone: BTreeSet<u32> = heights(false).filter(|h| !played.contains(h)).collect();
-    let iframes = || {
-        let roles = layout.blocks.iter().map(|block| block.role);
-        roles.filter_map(|role| match role {
-            Role::IFrames(height) => Some(height),
-            _ => None,
-        })
-    };
-    let all_go = iframes().all(|height| height.is_some_and(|height| gone.contains(&height)));
-    let lowest = iframes().flatten().min().filter(|_| all_go);
-    if let Some(lowest) = lowest {
-        gone.remove(&lowest);
-    }
-    gone
 }
 
 /// The tag that names the steering service; `None` where it would do harm.

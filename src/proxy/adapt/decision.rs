@@ -159,7 +159,7 @@ impl Case<'_> {
                 filter::cap(self.manifest.ladder(), &kept, most, CAPPED_RUNGS_MIN)
             }
             (Mode::Single | Mode::Server, Some(most)) => match candidates.fitting(most) {
-                Some(index) => filter::single(self.manifest.ladder(), &kept, index),
+                Some(index) => filter::single(self.manifest.ladder(), &kept, index, most),
                 None => kept,
             },
             _ => kept,
@@ -167,19 +167,21 @@ impl Case<'_> {
     }
 
     /// Bit/s that no rung exceeds where the mode leaves some out: what an earlier answer of the
-    /// same session went by, since refreshes must stay with it, or what is sustained by caution.
+    /// same session went by, since refreshes must stay with it, or what is sustained by caution, up
+    /// to whole kbit/s, which is what refreshes say.
     fn bound(&self, candidates: &Candidates<'_>) -> Option<u64> {
         if self.choice.sustained.is_some() {
             return self.choice.sustained;
         }
-        match self.mode {
+        let most = match self.mode {
             Mode::Cap if self.guest.arm() == Some(Arm::Holdout) || !self.is_allowed() => None,
             Mode::Cap => self.sustained(candidates),
             Mode::Single | Mode::Server => {
                 Some(self.sustained(candidates).unwrap_or(UNKNOWN_BITRATE))
             }
             Mode::Hint | Mode::Off => None,
-        }
+        };
+        most.map(|most| most.div_ceil(1000).saturating_mul(1000))
     }
 
     /// Bit/s of the rung that the client sustains, where anything is known of it.

@@ -48,18 +48,18 @@ pub(in crate::proxy) async fn of_object(
     mut reader: Reader,
 ) -> Result<Option<Manifest>, Answer> {
     let head = object.head();
-    if !is_readable(head.status, &head.headers) || visit.is_for_all(object) {
+    if !visit.can_read(head.status, &head.headers) || visit.is_for_all(object) {
         return Ok(None);
     }
     let longest = u64::try_from(MANIFEST_BYTES_MAX).unwrap_or(u64::MAX);
     if object.length().is_some_and(|length| length > longest) {
-        visit.too_large();
+        visit.leave(Made::TooLarge);
         return Ok(None);
     }
     let bytes = match body::of_object(&mut reader).await {
         Ok(body::Read::Whole(bytes)) => bytes,
         Ok(body::Read::TooLarge(_)) => {
-            visit.too_large();
+            visit.leave(Made::TooLarge);
             return Ok(None);
         }
         Err(error) => return Err(broken(error)),
@@ -93,13 +93,13 @@ pub(in crate::proxy) async fn of_stream(
     let Bytestream::Once(mut body) = body else {
         return Ok(Served::AsItIs(body));
     };
-    if !is_readable(status, headers) {
+    if !visit.can_read(status, headers) {
         return Ok(Served::AsItIs(Bytestream::Once(body)));
     }
     let bytes = match body::of_stream(body.as_mut()).await {
         Ok(body::Read::Whole(bytes)) => bytes,
         Ok(body::Read::TooLarge(taken)) => {
-            visit.too_large();
+            visit.leave(Made::TooLarge);
             let taken = VecDeque::from(taken);
             return Ok(Served::AsItIs(Bytestream::Begun(taken, body)));
         }
@@ -143,12 +143,21 @@ impl Visit<'_> {
             && first.is_some_and(|bytes| is_media(&bytes))
     }
 
-    fn too_large(&self) {
+    /// Whether an answer can be read; one that its origin has encoded is counted.
+    fn can_read(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        if status == StatusCode::OK && headers.contains_key(CONTENT_ENCODING) {
+            self.leave(Made::Encoded);
+        }
+        is_readable(status, headers)
+    }
+
+    /// Counts a manifest that goes out as it is.
+    fn leave(&self, why: Made) {
         let kind = match self.route.kind {
             Kind::DashManifest => ManifestKind::Dash,
             _ => ManifestKind::Hls,
         };
-        METRICS.manifests.of(kind, Made::TooLarge).inc();
+        METRICS.manifests.of(kind, why).inc();
     }
 
     /// The answer that carries what was made.

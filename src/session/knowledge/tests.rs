@@ -196,6 +196,21 @@ fn sources_are_asked_from_the_narrow_to_the_wide() {
 }
 
 #[test]
+fn what_players_only_say_is_nobody_elses_prior() {
+    let mut known = knowledge();
+    let said = Report {
+        throughput: Some(100_000),
+        ..Report::default()
+    };
+    for index in 0..25 {
+        let claims = client(index + 100, 1);
+        known.reported(SITE, sid(u32::from(index)), &claims, &said, NOW);
+    }
+    let now = ended(&mut known, NOW);
+    assert_eq!(prior(&known, &client(1, 1), now), None);
+}
+
+#[test]
 fn what_a_player_gets_of_sound_counts_only_where_there_is_no_picture() {
     let report = |kind: &str, kbps: u64| Report {
         bitrate: Some(kbps),

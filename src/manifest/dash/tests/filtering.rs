@@ -143,6 +143,21 @@ fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
 }
 
 #[test]
+fn a_trick_mode_goes_that_shows_more_lines_than_anything_that_stays() {
+    let low = |rung: &Rung| rung.height.is_none_or(|height| height <= 360);
+    let taller = PREFIXED.replace(
+        "\"trick\" bandwidth=\"100000\" height=\"360\"",
+        "\"trick\" bandwidth=\"100000\" height=\"720\"",
+    );
+    let known = taller.replace("   <Representation id=\"foreign\" bandwidth=\"1\"/>\n", "");
+    for (text, stays) in [(PREFIXED, true), (known.as_str(), false)] {
+        let left = kept(text, low, |_| true);
+        assert!(left.contains(" id=\"base\"") && !left.contains(" id=\"h1\""));
+        assert_eq!(left.contains(" id=\"trick\""), stays, "{left}");
+    }
+}
+
+#[test]
 fn a_set_without_representations_speaks_for_no_other() {
     let text = SOUND.replace(
         "</Period>",
@@ -172,8 +187,9 @@ fn a_single_rung_leaves_one_in_each_period() {
         (&high, 5, ["v2", "ad", "e2"]),
     ] {
         let kept = filter::keep(mpd.ladder(), filter).unwrap();
+        let most = mpd.ladder().rungs[rung].bandwidth;
         let plan = Plan {
-            kept: Some(filter::single(mpd.ladder(), &kept, rung)),
+            kept: Some(filter::single(mpd.ladder(), &kept, rung, most)),
             ..Plan::default()
         };
         let text = written(PERIODS, &plan);
