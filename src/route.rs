@@ -307,11 +307,7 @@ fn resolve(
     };
     let kind = Kind::of(&path);
     let is_own = purpose == Purpose::Adaptive || purpose == Purpose::Service;
-    let own: &[&str] = match (site.adapt.mode, site.adapt.client_mode) {
-        (mode, _) if mode == Mode::Off || !kind.is_manifest() => &[],
-        (_, true) => &choice::NAMES,
-        (_, false) => &choice::REFRESH_NAMES,
-    };
+    let own = choice::names(&site.adapt, kind);
     let query = match raw_query {
         Some(raw) => query::canonical(raw, &site.query, own)?,
         None => None,

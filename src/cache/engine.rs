@@ -226,9 +226,22 @@ impl Engine {
             false => self.queue(ask, stamp),
         };
         if let Boarding::Lead(flight) = &boarding {
-            self.take_off(ask, stored, flight);
+            match stored.is_none() && self.has_come(ask) {
+                true => {
+                    flight.land(Landing::Elsewhere);
+                    self.flights.end(&ask.key, flight);
+                }
+                false => self.take_off(ask, stored, flight),
+            }
         }
         boarding
+    }
+
+    /// Whether memory has by now what it did not have when it was looked at: a flight that ended
+    /// between the look and the boarding has brought it.
+    fn has_come(&self, ask: &Ask) -> bool {
+        let stored = self.locate(&mut ask.clone(), clock::now());
+        stored.is_some_and(|it| it.may_be_served())
     }
 
     /// Has a copy refreshed, unless that is under way: nobody waits for it, so that whose request

@@ -87,8 +87,8 @@ pub struct Rules<'a> {
     pub heuristic_max: Duration,
     /// Whether the origin sees anything of the client, which makes fields of a request select.
     pub sees_clients: bool,
-    /// Whether the answer is a key to decrypt media, which each client must be given by its origin,
-    /// whatever that says: a copy would outlive the right to it.
+    /// Whether the answer is known for a key to decrypt media, which each client must be given by its
+    /// origin, whatever that says: a copy would outlive the right to it.
     pub is_key: bool,
 }
 

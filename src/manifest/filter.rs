@@ -143,17 +143,19 @@ pub fn floor(ladder: &Ladder, kept: &Kept) -> u64 {
 }
 
 /// Of what is `kept`, the rung at index `rung` alone, with its redundant copies, and of every
-/// other period the one that is most like it: the best within `bitrate` (bit/s, audio included), or
-/// the least. What is left of a period depends on no other one but for the codec, so that it stays
-/// when those before it are gone.
+/// other period, of the first group of its codec, the best within `bitrate` (bit/s, audio included),
+/// or the least. Where all periods list their groups alike, what is left of one depends on no other,
+/// so that it stays when those before it are gone.
 #[must_use]
 pub fn single(ladder: &Ladder, kept: &Kept, rung: usize, bitrate: u64) -> Kept {
     let original = |index: usize, rung: &Rung| rung.copy_of.unwrap_or(index);
     let mut chosen: HashMap<usize, (usize, &Rung)> = HashMap::new();
     if let Some((_, wanted)) = left(ladder, kept).find(|(index, _)| *index == rung) {
-        for (index, rung) in left(ladder, kept) {
+        let groups = groups_like(ladder, kept, wanted);
+        let of_group = |(_, rung): &(usize, &Rung)| groups.get(&rung.period) == Some(&rung.group);
+        for (index, rung) in left(ladder, kept).filter(of_group) {
             let best = chosen.entry(rung.period).or_insert((index, rung));
-            if unlikeness(wanted, bitrate, rung) < unlikeness(wanted, bitrate, best.1) {
+            if excess(rung, bitrate) < excess(best.1, bitrate) {
                 *best = (index, rung);
             }
         }
@@ -176,15 +178,29 @@ fn left<'a>(ladder: &'a Ladder, kept: &Kept) -> impl Iterator<Item = (usize, &'a
     rungs.filter(|(index, _)| kept.has_rung(*index))
 }
 
-/// How much worse `other` is in place of `wanted`, elsewhere: another codec is worst, then more than
-/// `bitrate`.
-fn unlikeness(wanted: &Rung, bitrate: u64, other: &Rung) -> (bool, bool, u64) {
+/// For each period the first group listed that is most like that of `wanted`: it has a picture where
+/// that one has, and is of its codec.
+fn groups_like(ladder: &Ladder, kept: &Kept, wanted: &Rung) -> HashMap<usize, usize> {
     let family = |rung: &Rung| rung.codecs.split('.').next().map(str::to_ascii_lowercase);
-    (
-        family(wanted) != family(other) || wanted.range != other.range,
-        other.bandwidth > bitrate,
-        other.bandwidth.abs_diff(bitrate),
-    )
+    let unlikeness = |rung: &Rung| {
+        let is_other = family(wanted) != family(rung) || wanted.range != rung.range;
+        (rung.has_video != wanted.has_video, is_other)
+    };
+    let mut best: HashMap<usize, &Rung> = HashMap::new();
+    for (_, rung) in left(ladder, kept) {
+        let known = best.entry(rung.period).or_insert(rung);
+        if unlikeness(rung) < unlikeness(known) {
+            *known = rung;
+        }
+    }
+    best.into_iter()
+        .map(|(period, rung)| (period, rung.group))
+        .collect()
+}
+
+/// How far a rung is from `bitrate`: above is worse than any distance below.
+fn excess(rung: &Rung, bitrate: u64) -> (bool, u64) {
+    (rung.bandwidth > bitrate, rung.bandwidth.abs_diff(bitrate))
 }
 
 /// What a filter demands of a rung.

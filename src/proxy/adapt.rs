@@ -203,11 +203,7 @@ impl Visit<'_> {
     fn choice(&self) -> Result<(Choice, Filter), choice::Error> {
         let adapt = &self.route.site.adapt;
         let query = self.route.query_raw.as_deref().unwrap_or_default();
-        let choice = match (adapt.mode, adapt.client_mode) {
-            (Mode::Off, _) => Choice::default(),
-            (_, true) => Choice::of(query)?,
-            (_, false) => Choice::of_refresh(query)?,
-        };
+        let choice = Choice::among(query, choice::names(adapt, self.route.kind))?;
         let filter = choice.within(&adapt.filter)?;
         Ok((choice, filter))
     }

@@ -4,7 +4,8 @@
 //! with the reason: a player that asked for 720 lines at most and gets all of them would not learn
 //! why it stalls.
 
-use crate::config::adapt::{Filter, Mode};
+use crate::asset::Kind;
+use crate::config::adapt::{Adapt, Filter, Mode};
 use crate::manifest::filter;
 
 /// Every parameter that is a choice.
@@ -20,9 +21,21 @@ pub const NAMES: [&str; 9] = [
     "lang",
 ];
 
-/// Those that this node writes into the URLs of refreshes by itself, whether or not requests may
-/// choose.
-pub const REFRESH_NAMES: [&str; 1] = [SUSTAINED];
+/// Those that this node writes into the URLs of refreshes by itself.
+const REFRESH_NAMES: [&str; 1] = [SUSTAINED];
+
+/// The names that count in a request for an object of this kind. Where requests may not choose, a
+/// live MPD still comes back with what this node wrote.
+#[must_use]
+pub fn names(adapt: &Adapt, kind: Kind) -> &'static [&'static str] {
+    let is_limited = matches!(adapt.mode, Mode::Cap | Mode::Single | Mode::Server);
+    match adapt.mode {
+        Mode::Off => &[],
+        _ if adapt.client_mode && kind.is_manifest() => &NAMES,
+        _ if is_limited && kind == Kind::DashManifest => &REFRESH_NAMES,
+        _ => &[],
+    }
+}
 
 /// What `cap` and `single` go by in place of what is known of the client. This node writes it into
 /// the URLs of refreshes, so that a session keeps its rungs.
@@ -92,18 +105,17 @@ impl Choice {
         Ok(choice)
     }
 
-    /// Reads of a query only what this node itself wrote into the URL of a refresh, where a request
-    /// may not choose.
+    /// Reads of a query only the parameters of these names.
     ///
     /// # Errors
     /// As [`Choice::of`].
-    pub fn of_refresh(query: &str) -> Result<Self, Error> {
-        let is_own = |parameter: &&str| {
+    pub fn among(query: &str, names: &[&str]) -> Result<Self, Error> {
+        let counts = |parameter: &&str| {
             let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
-            REFRESH_NAMES.contains(&name)
+            names.contains(&name)
         };
-        let own: Vec<&str> = query.split('&').filter(is_own).collect();
-        Self::of(&own.join("&"))
+        let counting: Vec<&str> = query.split('&').filter(counts).collect();
+        Self::of(&counting.join("&"))
     }
 
     fn take(&mut self, name: &'static str, value: &str) -> Result<(), Error> {
@@ -155,12 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_refresh_only_what_this_node_wrote_counts() {
+    fn only_names_that_count_are_read() {
         let query = "mode=off&sustained_kbps=700&max_height=1&min_kbps=x";
-        let choice = Choice::of_refresh(query).unwrap();
+        let choice = Choice::among(query, &REFRESH_NAMES).unwrap();
         assert_eq!(choice, Choice::of("sustained_kbps=700").unwrap());
-        assert_eq!(Choice::of_refresh("mode=best"), Ok(Choice::default()));
-        assert!(Choice::of_refresh("sustained_kbps=x").is_err());
+        assert_eq!(Choice::among(query, &[]), Ok(Choice::default()));
+        assert!(Choice::among(query, &NAMES).is_err());
+        assert!(Choice::among("sustained_kbps=x", &REFRESH_NAMES).is_err());
     }
 
     #[test]

@@ -232,18 +232,15 @@ impl Estimator {
     /// What is known at `now`; `None` where nothing is, or nothing of late.
     #[must_use]
     pub fn estimate(&self, now: UnixMillis) -> Option<Estimate> {
-        let is_late = |at| now.since(at) < ESTIMATE_AGE_MAX;
-        let aged = |variance, at| variance + IDLE_VARIANCE * now.since(at).as_secs_f64();
-        let own = self.rate().filter(|_| is_late(self.at));
-        let own = own.map(|(ln, spread)| {
-            let first = FIRST_VARIANCE / f64::from(self.samples.max(1));
-            (ln, aged(SAMPLE_VARIANCE + first + spread, self.at))
-        });
-        let reported = self.reported.filter(|reported| is_late(reported.at));
+        let own = self.own(now);
+        let reported = self.reported.filter(|reported| is_late(reported.at, now));
         let beside = own.map_or(0.0, |_| BESIDE_VARIANCE);
         let said = reported.map(|said| {
             let first = FIRST_REPORT_VARIANCE / f64::from(said.count.max(1));
-            (said.ln, aged(REPORT_VARIANCE + first + beside, said.at))
+            (
+                said.ln,
+                aged(REPORT_VARIANCE + first + beside, said.at, now),
+            )
         });
         let (ln, variance) = [own, said].into_iter().flatten().reduce(blended)?;
         let said = reported.map_or(0, |reported| reported.count);
@@ -256,10 +253,24 @@ impl Estimator {
         })
     }
 
-    /// Whether anything was measured, and not only said by the player.
+    /// What was measured of late, whatever the player says.
     #[must_use]
-    pub fn has_measured(&self) -> bool {
-        self.rate().is_some()
+    pub fn measured(&self, now: UnixMillis) -> Option<Estimate> {
+        let (ln, variance) = self.own(now)?;
+        Some(Estimate {
+            bitrate: rate(ln),
+            variance,
+            samples: self.samples,
+            rtt: self.rtt,
+            at: self.at,
+        })
+    }
+
+    /// Logarithm of what was measured of late, and its variance by now.
+    fn own(&self, now: UnixMillis) -> Option<(f64, f64)> {
+        let (ln, spread) = self.rate().filter(|_| is_late(self.at, now))?;
+        let first = FIRST_VARIANCE / f64::from(self.samples.max(1));
+        Some((ln, aged(SAMPLE_VARIANCE + first + spread, self.at, now)))
     }
 
     /// Whether a moment lies so far before what is known that a clock was set back.
@@ -378,6 +389,16 @@ impl Estimator {
         let fast = fast.filter(|fast| (fast.0 - slow.0).abs() > CHANGED && fast.1 < slow.1 / 2.0);
         Some(fast.unwrap_or(slow))
     }
+}
+
+/// Whether what was known at a moment still counts.
+fn is_late(at: UnixMillis, now: UnixMillis) -> bool {
+    now.since(at) < ESTIMATE_AGE_MAX
+}
+
+/// A variance, by now, of what was known at a moment.
+fn aged(variance: f64, at: UnixMillis, now: UnixMillis) -> f64 {
+    variance + IDLE_VARIANCE * now.since(at).as_secs_f64()
 }
 
 impl Past {

@@ -430,8 +430,7 @@ impl Knowledge {
         self.ended.extend(session.over());
         session.playback = Playback::default();
         // What others go by is not for anybody to say: sessions cost nothing to make up.
-        let is_measured = session.estimator.has_measured();
-        let Some(estimate) = session.estimate(now).filter(|_| is_measured) else {
+        let Some(estimate) = session.estimator.measured(now) else {
             return;
         };
         let shown = Belief::of_estimate(&estimate);

@@ -273,6 +273,21 @@ async fn a_second_request_is_a_hit_in_memory() {
 }
 
 #[tokio::test]
+async fn what_came_between_the_look_and_the_boarding_is_not_fetched_again() {
+    let bench = Bench::new(64 * MIB, Scripted::new(MIB));
+    bench.get("/a.m4s").await.unwrap();
+    bench.settle("/a.m4s").await;
+    let ask = bench.ask("/a.m4s", None);
+    let stamp = bench.engine.purges().stamp();
+    let Boarding::Lead(flight) = bench.engine.board(&ask, None, stamp) else {
+        panic!("nobody else flies");
+    };
+    assert!(matches!(flight.landing().await, Landing::Elsewhere));
+    assert!(!bench.engine.flights().is_under_way(&ask.key));
+    assert_eq!(bench.origin.fetch_count(), 1);
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_ends_every_reader_with_an_error_and_is_not_kept() {
     let bench = Bench::new(64 * MIB, Scripted::new(MIB));
     *bench.origin.breaks_at.lock().unwrap() = Some(MIB - 1);

@@ -42,8 +42,6 @@ pub(super) struct Set<'a> {
     pub(super) language: Option<String>,
     /// The sets that it is the trick mode of, separated by spaces.
     pub(super) trick: Option<Cow<'a, str>>,
-    /// Lines of its lowest picture, where it is a trick mode and says so.
-    pub(super) height_min: Option<u64>,
     /// Sets of equal number can be played in place of each other: of a period, with the same kind,
     /// language and roles.
     pub(super) peers: usize,
@@ -132,10 +130,6 @@ impl<'a> Offer<'a> {
             .find(|property| tree.value(property, "schemeIdUri").as_deref() == Some(TRICK_MODE))
             .map(|property| tree.value(property, "value").unwrap_or_default());
         let language = inherited(tree, set, "lang");
-        let height = |element: &Element<'a>| tree.number(element, "height");
-        let heights = || tree.named(set, "Representation").filter_map(height);
-        let lowest = || heights().min().or_else(|| height(set));
-        let height_min = trick.as_ref().and_then(|_| lowest());
         Set {
             element: set.index,
             period: 0,
@@ -143,7 +137,6 @@ impl<'a> Offer<'a> {
             id: tree.value(set, "id"),
             language: language.map(|tag| tag.to_ascii_lowercase()),
             trick,
-            height_min,
             peers: 0,
             rendition: None,
             representations: start..self.representations.len(),

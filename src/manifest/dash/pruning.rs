@@ -44,7 +44,7 @@ impl<'o, 'a> Pruning<'o, 'a> {
         }
         Self {
             choices: &offer.choices,
-            gone: gone(offer, (kept, &rungs), &emptied),
+            gone: gone(offer, kept, &emptied),
             reduced,
             rungs,
         }
@@ -143,49 +143,20 @@ fn require(offer: &Offer<'_>, rungs: &mut [bool]) {
 }
 
 /// The sets that go, where those that have been `emptied` have none of their rungs left.
-fn gone<'o, 'a>(
-    offer: &'o Offer<'a>,
-    (kept, rungs): (&Kept, &[bool]),
-    emptied: &[&Choice],
-) -> Vec<&'o Set<'a>> {
+fn gone<'o, 'a>(offer: &'o Offer<'a>, kept: &Kept, emptied: &[&Choice]) -> Vec<&'o Set<'a>> {
     let mut gone = silenced(offer, kept);
     if !emptied.is_empty() {
         gone.extend(replaceable(offer, kept, emptied));
     }
-    let mut tricks = offer
-        .sets
-        .iter()
-        .filter(|set| set.trick.is_some())
-        .peekable();
-    if tricks.peek().is_some() {
-        let mains: HashSet<Id<'_>> = gone.iter().copied().filter_map(id).collect();
-        let tallest = tallest(offer, rungs);
-        gone.extend(tricks.filter(|set| {
+    let mains: HashSet<Id<'_>> = gone.iter().copied().filter_map(id).collect();
+    if !mains.is_empty() {
+        gone.extend(offer.sets.iter().filter(|set| {
             let all = set.trick.as_deref().unwrap_or_default();
             let mut ids = all.split_ascii_whitespace().peekable();
-            let is_alone = ids.peek().is_some() && ids.all(|id| mains.contains(&(set.period, id)));
-            let played = set.height_min.zip(tallest.get(&set.period));
-            is_alone || played.is_some_and(|(height, tallest)| height > *tallest)
+            ids.peek().is_some() && ids.all(|id| mains.contains(&(set.period, id)))
         }));
     }
     gone
-}
-
-/// Lines of the tallest picture that stays of each period; as good as infinitely many where one does
-/// not say.
-fn tallest(offer: &Offer<'_>, rungs: &[bool]) -> HashMap<usize, u64> {
-    let mut tallest = HashMap::new();
-    for set in &offer.sets {
-        let own = offer.representations.get(set.representations.clone());
-        let played = own.unwrap_or_default().iter().filter_map(|one| one.rung);
-        let played = played.filter(|rung| stays(rungs, Some(*rung)));
-        for rung in played.filter_map(|rung| offer.ladder.rungs.get(rung)) {
-            let height = rung.height.map_or(u64::MAX, u64::from);
-            let most = tallest.entry(set.period).or_insert(height);
-            *most = height.max(*most);
-        }
-    }
-    tallest
 }
 
 fn id<'o>(set: &'o Set<'_>) -> Option<Id<'o>> {

@@ -236,6 +236,7 @@ fn a_single_rung_has_its_like_in_every_other_period() {
     let with = |period, rung: Rung| Rung { period, ..rung };
     let other = Rung {
         codecs: "av01.0.08M.08".to_owned(),
+        group: 9,
         ..rung(2_000_000, 480, 0)
     };
     let ladder = Ladder {
@@ -267,12 +268,18 @@ fn a_single_rung_of_a_period_stays_when_those_before_it_are_gone() {
         period,
         ..rung(bandwidth, 360, 0)
     };
+    // Twice as many pictures a second, or another role: a group of its own.
+    let beside = Rung {
+        group: 7,
+        ..of(1, 990_000)
+    };
     let whole = Ladder {
         rungs: vec![
             of(0, 600_000),
             of(0, 1_500_000),
             of(1, 500_000),
             of(1, 900_000),
+            beside,
         ],
         ..Ladder::default()
     };

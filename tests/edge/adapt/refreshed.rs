@@ -71,8 +71,11 @@ async fn a_refresh_keeps_its_rung_also_where_requests_may_not_choose() {
     assert!(query.starts_with("sustained_kbps="), "{first}");
     let again = master(&edge, &first).await.text();
     assert_eq!(location(&again), first);
-    let least = format!("{path}?sustained_kbps=1");
-    assert_eq!(rungs(&master(&edge, &least).await.text()), 2);
+    for (kbps, height) in [(1, "180p"), (100_000, "540p")] {
+        let marked = format!("{path}?sustained_kbps={kbps}");
+        let text = master(&edge, &marked).await.text();
+        assert!(text.contains(height) && rungs(&text) == 2, "{text}");
+    }
     let seen = origin.seen("/t/live.mpd");
     assert_eq!(seen.len(), 1, "the mark is part of no key: {seen:?}");
 }

@@ -143,21 +143,6 @@ fn a_set_that_is_gone_takes_its_preselections_and_trick_modes_along() {
 }
 
 #[test]
-fn a_trick_mode_goes_that_shows_more_lines_than_anything_that_stays() {
-    let low = |rung: &Rung| rung.height.is_none_or(|height| height <= 360);
-    let taller = PREFIXED.replace(
-        "\"trick\" bandwidth=\"100000\" height=\"360\"",
-        "\"trick\" bandwidth=\"100000\" height=\"720\"",
-    );
-    let known = taller.replace("   <Representation id=\"foreign\" bandwidth=\"1\"/>\n", "");
-    for (text, stays) in [(PREFIXED, true), (known.as_str(), false)] {
-        let left = kept(text, low, |_| true);
-        assert!(left.contains(" id=\"base\"") && !left.contains(" id=\"h1\""));
-        assert_eq!(left.contains(" id=\"trick\""), stays, "{left}");
-    }
-}
-
-#[test]
 fn a_set_without_representations_speaks_for_no_other() {
     let text = SOUND.replace(
         "</Period>",
