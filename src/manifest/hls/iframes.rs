@@ -4,7 +4,8 @@ use crate::config::adapt::DynamicRange;
 use crate::manifest::hls::variant::{Picture, Variant};
 
 /// What tells pictures apart beside their bit rate, as far as a tag says.
-struct Look {
+#[derive(Debug)]
+pub(super) struct Look {
     height: Option<u32>,
     range: Option<DynamicRange>,
     /// Families of their codecs; none where that is not known.
@@ -12,20 +13,24 @@ struct Look {
 }
 
 impl Look {
-    fn of(variant: &Variant<'_>) -> Self {
-        Self {
+    /// That of a variant; `None` where it has no picture.
+    pub(super) fn of_variant(variant: &Variant<'_>) -> Option<Self> {
+        let is_seen = variant.picture() != Picture::Absent;
+        is_seen.then(|| Self {
             height: height(variant),
             range: variant.dynamic_range(),
             families: variant.picture_families(),
-        }
+        })
     }
 
-    /// Without the attribute nothing is known of the range: many name it for variants alone.
-    fn of_iframes(list: &Variant<'_>) -> Self {
-        let look = Self::of(list);
+    /// That of a playlist of I-frames, which has the attributes of a variant. Without `VIDEO-RANGE`
+    /// nothing is known of the range: many name it for variants alone.
+    pub(super) fn of_iframes(list: &Variant<'_>) -> Self {
+        let range = list.dynamic_range();
         Self {
-            range: look.range.filter(|_| !list.range.is_empty()),
-            ..look
+            height: height(list),
+            range: range.filter(|_| !list.range.is_empty()),
+            families: list.picture_families(),
         }
     }
 
@@ -49,28 +54,18 @@ fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
 
 /// Which of `lists` are left out where the `variants` that are not kept are: those that show the
 /// pictures of such variants alone. Where all would go, the lowest one stays.
-pub(super) fn gone(lists: &[Variant<'_>], variants: &[Variant<'_>], kept: &[bool]) -> Vec<bool> {
-    let seen = variants.iter().zip(kept);
-    let seen = seen.filter(|(variant, _)| variant.picture() != Picture::Absent);
-    let seen: Vec<(Look, bool)> = seen
-        .map(|(variant, stays)| (Look::of(variant), *stays))
-        .collect();
-    let goes = |list: &Variant<'_>| {
-        let look = Look::of_iframes(list);
-        let mut alike = seen
-            .iter()
-            .filter(|(other, _)| look.is_like(other))
-            .peekable();
+pub(super) fn gone(lists: &[Look], variants: &[Option<Look>], kept: &[bool]) -> Vec<bool> {
+    let goes = |list: &Look| {
+        let seen = variants.iter().zip(kept);
+        let seen = seen.filter_map(|(variant, stays)| Some((variant.as_ref()?, *stays)));
+        let mut alike = seen.filter(|(variant, _)| list.is_like(variant)).peekable();
         alike.peek().is_some() && alike.all(|(_, stays)| !stays)
     };
     let mut gone: Vec<bool> = lists.iter().map(goes).collect();
     if gone.iter().all(|goes| *goes) {
-        let heights = lists.iter().map(|list| height(list).unwrap_or(u32::MAX));
-        let lowest = gone
-            .iter_mut()
-            .zip(heights)
-            .min_by_key(|(_, height)| *height);
-        if let Some((goes, _)) = lowest {
+        let heights = lists.iter().map(|list| list.height.unwrap_or(u32::MAX));
+        let lowest = gone.iter_mut().zip(heights);
+        if let Some((goes, _)) = lowest.min_by_key(|(_, height)| *height) {
             *goes = false;
         }
     }
@@ -88,6 +83,12 @@ mod tests {
             range,
             ..Variant::default()
         }
+    }
+
+    fn left_out(lists: &[Variant<'_>], variants: &[Variant<'_>], kept: &[bool]) -> Vec<bool> {
+        let lists: Vec<Look> = lists.iter().map(Look::of_iframes).collect();
+        let variants: Vec<_> = variants.iter().map(Look::of_variant).collect();
+        gone(&lists, &variants, kept)
     }
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
             ([true, false, false, true], &[0, 4]),
             ([false, false, true, true], &[2, 3, 4, 5]),
         ] {
-            let gone = gone(&lists, &variants, &kept);
+            let gone = left_out(&lists, &variants, &kept);
             let stay: Vec<usize> = (0..lists.len()).filter(|list| !gone[*list]).collect();
             assert_eq!(stay, left, "{kept:?}");
         }
@@ -122,7 +123,10 @@ mod tests {
     #[test]
     fn the_lowest_stays_where_all_would_go() {
         let variants = [of(720, "avc1", b""), of(360, "avc1", b"")];
-        assert_eq!(gone(&variants, &variants, &[false, false]), [true, false]);
-        assert_eq!(gone(&[], &variants, &[false, false]), [false; 0]);
+        assert_eq!(
+            left_out(&variants, &variants, &[false, false]),
+            [true, false]
+        );
+        assert_eq!(left_out(&[], &variants, &[false, false]), [false; 0]);
     }
 }

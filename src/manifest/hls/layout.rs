@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::limits::VARIANTS_READ_MAX;
 use crate::manifest::hls::address::{self, Address};
 use crate::manifest::hls::group::Numbers;
+use crate::manifest::hls::iframes::Look;
 use crate::manifest::hls::line::{Line, Lines};
 use crate::manifest::hls::variant::{Group, Variant};
 use crate::manifest::ladder::{Rendition, RenditionKind};
@@ -23,8 +24,10 @@ pub(super) struct Layout<'a> {
     pub variants: Vec<Variant<'a>>,
     /// The URI of each variant, as written.
     pub uris: Vec<&'a [u8]>,
-    /// Playlists of I-frames, which have the attributes of variants.
-    pub iframes: Vec<Variant<'a>>,
+    /// The pictures of each variant that has some.
+    pub looks: Vec<Option<Look>>,
+    /// Those of playlists of I-frames.
+    pub iframes: Vec<Look>,
     pub renditions: Vec<Rendition>,
     /// What each `AUDIO` group offers; those of equal number offer the same.
     pub offers: HashMap<&'a [u8], usize>,
@@ -250,6 +253,7 @@ impl<'a> Reader<'a> {
             self.layout.order = Order::Unclear;
         }
         let number = self.layout.variants.len();
+        self.layout.looks.push(Look::of_variant(&open.variant));
         self.layout.variants.push(open.variant);
         let uri = self.text.get(line.uri()).unwrap_or_default();
         self.layout.uris.push(uri);
@@ -324,7 +328,9 @@ impl<'a> Reader<'a> {
 
     fn iframes(&mut self, line: &Line<'a>, list: &'a [u8]) -> Role {
         let number = self.layout.iframes.len();
-        self.layout.iframes.push(Variant::read(line, list));
+        self.layout
+            .iframes
+            .push(Look::of_iframes(&Variant::read(line, list)));
         Role::IFrames(number)
     }
 

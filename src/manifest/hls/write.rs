@@ -195,7 +195,7 @@ impl Shown {
         Some(Self {
             orphaned: orphaned(layout, &rungs),
             dropped: dropped(ladder, &kept.renditions),
-            gone: iframes::gone(&layout.iframes, &layout.variants, &rungs),
+            gone: iframes::gone(&layout.iframes, &layout.looks, &rungs),
             rungs,
         })
     }
