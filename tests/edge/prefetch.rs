@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::harness::edge::Edge;
-use crate::harness::web::Web;
+use crate::harness::web::{Plan, Web};
 use crate::harness::{assert_same, bytes, edge, eventually, web};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -206,9 +206,18 @@ async fn a_key_is_brought_for_nobody_and_kept_for_nobody() {
     origin.put_with("/keys/1", bytes(6, 16), &lasting);
     origin.put_with("/t/v/lasting.key", bytes(7, 16), &lasting);
     origin.put_with("/no-key", bytes(8, 17), &lasting);
+    origin.put_with("/keys/of-no-length", bytes(9, 16), &lasting);
+    origin.always("/keys/of-no-length", Plan::Chunked);
+    let keys = [
+        "/t/v/k.key",
+        "/t/v/lasting.key",
+        "/keys/1",
+        "/keys/of-no-length",
+    ];
     for times in 1..=2 {
-        for path in ["/t/v/k.key", "/t/v/lasting.key", "/keys/1"] {
+        for path in keys {
             edge.get(path).await.whole(200);
+            edge.settled().await;
             assert_eq!(origin.requests(path), times, "{path}");
         }
         edge.get("/no-key").await.whole(200);
